@@ -1,0 +1,1 @@
+"""Which devices there are: addresses, PCI identity, the register of enrolled devices."""

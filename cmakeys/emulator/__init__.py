@@ -1,0 +1,1 @@
+"""A CMA-SPDM device in software: its PKI, its measurements, its server and its lies."""

@@ -1,0 +1,1 @@
+"""What a device said, kept as a value that can be verified again offline."""

@@ -1,0 +1,1 @@
+"""Verdicts rendered for people, monitoring systems and machines. Values in, text out."""

@@ -1,0 +1,1 @@
+"""What this machine trusts: `Root`, the immutable `RootSet`, its rules, and the store that keeps it on disk."""

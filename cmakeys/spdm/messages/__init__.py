@@ -1,0 +1,1 @@
+"""Codec pairs: every message is a frozen dataclass with `encode` and `decode`."""

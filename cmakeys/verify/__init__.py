@@ -1,0 +1,1 @@
+"""Policy, the fourteen numbered steps, and the `Verdict` they end in. No I/O."""

@@ -1,0 +1,163 @@
+"""One X.509 certificate: the DER bytes are the identity, the parsed form is a view on them.
+
+Everything cmakeys decides about a certificate is keyed by SHA-256 of its DER, never by a name: names are chosen by
+whoever issued it (the reference notes a switch whose chain passes through a certificate named after a GPU).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Self
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from cmakeys.errors import EvidenceProblem
+
+MAX_CERTIFICATE_SIZE = 65535
+"""Bytes; the largest single certificate that any source may hand us (an SPDM chain of the classic form is no larger)."""
+
+
+class CertificateProblem(EvidenceProblem):
+    """Bytes that should be a certificate are not one, or it does not hold."""
+
+    code = "certificate"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate with its place of origin.
+
+    `source` names the file, slot or stream it was read from and `offset` the byte at which its DER (or PEM block)
+    starts there; both are for messages only and take no part in equality.
+    """
+
+    der: bytes
+    source: str = field(default="", compare=False)
+    offset: int = field(default=0, compare=False)
+
+    @classmethod
+    def from_der(cls, der: bytes, source: str = "", offset: int = 0) -> Self:
+        """Parse exactly one DER certificate.
+
+        Raises `CertificateProblem` if the bytes are not exactly one X.509 certificate.
+        """
+        where = f"{source} at byte {offset}" if source else "certificate"
+        if len(der) > MAX_CERTIFICATE_SIZE:
+            raise CertificateProblem(f"{len(der)} bytes, more than {MAX_CERTIFICATE_SIZE}", object=where)
+        certificate = cls(bytes(der), source, offset)
+        try:
+            parsed = certificate.parsed
+            # The library parses lazily; a field that cannot be read must fail here, once, with a name and an offset.
+            _ = (parsed.version, parsed.subject, parsed.issuer, parsed.serial_number)
+            _ = (parsed.not_valid_before_utc, parsed.not_valid_after_utc, parsed.extensions)
+        except (
+            ValueError,
+            x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType,
+            x509.InvalidVersion,
+        ) as error:
+            raise CertificateProblem(
+                f"not a valid X.509 certificate: {error}",
+                object=where,
+                hint="look at it with: openssl x509 -inform DER -noout -text",
+            ) from error
+        return certificate
+
+    @cached_property
+    def parsed(self) -> x509.Certificate:
+        """The library's view of the certificate."""
+        return x509.load_der_x509_certificate(self.der)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the DER, 64 lower-case hex digits."""
+        return hashlib.sha256(self.der).hexdigest()
+
+    @cached_property
+    def public_key(self) -> CertificatePublicKeyTypes:
+        """The subject's public key.
+
+        Raises `CertificateProblem` for a key type the library does not know.
+        """
+        try:
+            return self.parsed.public_key()
+        except (UnsupportedAlgorithm, ValueError) as error:
+            raise CertificateProblem(
+                f"unsupported public key {self.parsed.public_key_algorithm_oid.dotted_string}",
+                object=self.label,
+            ) from error
+
+    @cached_property
+    def spki_fingerprint(self) -> str:
+        """SHA-256 of the DER SubjectPublicKeyInfo, lower-case hex: what a distrusted *key* is known by."""
+        spki = self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(spki).hexdigest()
+
+    @property
+    def subject(self) -> str:
+        """Subject as an RFC 4514 string; empty when the certificate has none."""
+        return self.parsed.subject.rfc4514_string()
+
+    @property
+    def issuer(self) -> str:
+        """Issuer as an RFC 4514 string."""
+        return self.parsed.issuer.rfc4514_string()
+
+    @property
+    def not_before(self) -> datetime:
+        """Start of validity, UTC."""
+        return self.parsed.not_valid_before_utc
+
+    @property
+    def not_after(self) -> datetime:
+        """End of validity, UTC. Year 9999 means "no well-defined expiry" (RFC 5280 §4.1.2.5)."""
+        return self.parsed.not_valid_after_utc
+
+    @property
+    def never_expires(self) -> bool:
+        """True for RFC 5280's 99991231235959Z and anything else in year 9999."""
+        return self.not_after.year == 9999
+
+    @property
+    def self_issued(self) -> bool:
+        """Issuer and subject are the same name. Says nothing about the signature."""
+        return self.parsed.issuer.public_bytes() == self.parsed.subject.public_bytes()
+
+    @property
+    def label(self) -> str:
+        """Short text for messages: the subject, or the fingerprint when there is none."""
+        return self.subject or f"certificate {self.fingerprint[:16]}"
+
+    @cached_property
+    def key_description(self) -> str:
+        """Key type and size in the field's words, for example `ECDSA P-384`, `RSA 4096`, `ML-DSA-65`."""
+        try:
+            key = self.public_key
+        except CertificateProblem:
+            return self.parsed.public_key_algorithm_oid.dotted_string
+        if isinstance(key, rsa.RSAPublicKey):
+            return f"RSA {key.key_size}"
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            names = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521", "secp192r1": "P-192"}
+            return f"ECDSA {names.get(key.curve.name, key.curve.name)}"
+        if isinstance(key, ed25519.Ed25519PublicKey):
+            return "Ed25519"
+        if isinstance(key, ed448.Ed448PublicKey):
+            return "Ed448"
+        if isinstance(key, dsa.DSAPublicKey):
+            return f"DSA {key.key_size}"
+        for kind, name in (
+            (mldsa.MLDSA44PublicKey, "ML-DSA-44"),
+            (mldsa.MLDSA65PublicKey, "ML-DSA-65"),
+            (mldsa.MLDSA87PublicKey, "ML-DSA-87"),
+        ):
+            if isinstance(key, kind):
+                return name
+        return type(key).__name__.removesuffix("PublicKey")
