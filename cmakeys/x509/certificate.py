@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cmakeys.errors import EvidenceProblem
 
 MAX_CERTIFICATE_SIZE = 65535
-"""Bytes; the largest single certificate that any source may hand us (an SPDM chain of the classic form is no larger)."""
+"""Bytes; the largest single certificate any source may hand us: a classic SPDM chain is no larger."""
 
 
 class CertificateProblem(EvidenceProblem):
