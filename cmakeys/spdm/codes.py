@@ -107,7 +107,7 @@ class ErrorCode(IntEnum):
 
 
 class Capability(IntFlag):
-    """Flags of GET_CAPABILITIES and CAPABILITIES (reference §2.2.1). Two-bit fields are given by each of their values."""
+    """Flags of GET_CAPABILITIES and CAPABILITIES (§2.2.1); two-bit fields are given by each of their values."""
 
     CACHE = 0x00000001
     CERT = 0x00000002
