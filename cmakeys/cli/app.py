@@ -1,0 +1,73 @@
+"""The command `cmakeys`: global options, and the way from an argument list to an exit code.
+
+Whatever goes wrong before a verb runs (an unknown noun, a missing argument) is said here, as text or, when `--json` is
+among the arguments, as the same envelope that a verb prints. What goes wrong inside a verb is `output.verb`'s business.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from cmakeys import __version__
+from cmakeys.cli.nouns import Nouns
+from cmakeys.cli.output import READER_GONE, envelope, reader_gone, write
+from cmakeys.errors import ExitCode, UsageProblem
+from cmakeys.reports.terminal import printable
+
+app = typer.Typer(
+    cls=Nouns,
+    name="cmakeys",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        write(sys.stdout, f"cmakeys {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Manage the trusted roots by which this machine identifies its PCIe devices, and check that it still can."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = typer.main.get_command(app).main(words, prog_name="cmakeys", standalone_mode=False)
+    except typer.TyperException as error:
+        return _usage(error, words)
+    if reader_gone() and not code:
+        return READER_GONE
+    return code if isinstance(code, int) else int(ExitCode.OK)
+
+
+def _usage(error: typer.TyperException, words: Sequence[str]) -> int:
+    """Say what is wrong with the command line; typer keeps the context on those errors that have one."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    path = context.command_path.split() if context else ["cmakeys"]
+    message = error.format_message()
+    bare = bool(context) and message == (context.get_help() if context else "")
+    if bare:
+        write(sys.stderr, message + "\n")
+    else:
+        lines = [printable(line) for line in message.expandtabs(4).split("\n")]
+        write(sys.stderr, "cmakeys: " + "\n".join(lines) + f"\n  hint: {' '.join(path)} --help shows how it is used\n")
+    if "--json" in words:
+        problem = UsageProblem("a verb is missing" if bare else message, hint=f"{' '.join(path)} --help")
+        schema = f"cmakeys/{'-'.join(path[1:]) or 'usage'}/1"
+        write(sys.stdout, envelope(schema, ok=False, changed=False, data=None, errors=[problem]) + "\n")
+    return int(ExitCode.USAGE)

@@ -1,0 +1,76 @@
+"""The table of nouns, and how one is loaded only when it is used.
+
+`cmakeys --help` prints this table and imports none of the modules in it: a noun's module, and through it the protocol
+or the keyring, is imported when that noun is on the command line. A new noun is a module `cmakeys.cli.<noun>` with
+
+    app = noun_app("One line, the same as in the table.")
+
+and one line here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """One line of `cmakeys --help`; `verbs` is false for a noun that is itself the verb, such as `check`."""
+
+    name: str
+    module: str
+    help: str
+    verbs: bool = True
+
+
+NOUNS: tuple[Noun, ...] = ()
+
+
+def noun_app(help: str) -> typer.Typer:  # noqa: A002 typer's own name for it
+    """The typer application of one noun."""
+    return typer.Typer(
+        help=help,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
+class LazyNoun(TyperGroup):
+    """Stands for a noun in the command tree and becomes the real one when its arguments are parsed."""
+
+    def __init__(self, noun: Noun) -> None:
+        super().__init__(name=noun.name, help=noun.help, rich_markup_mode=None)
+        self.noun = noun
+
+    def load(self) -> Command:
+        """Import the noun's module and build its commands."""
+        app: typer.Typer = import_module(self.noun.module).app
+        command: Command = get_group(app) if self.noun.verbs else get_command(app)
+        command.name = self.noun.name
+        return command
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Context | None = None, **extra: Any
+    ) -> Context:
+        """Parse the arguments with the real noun."""
+        return self.load().make_context(info_name, args, parent=parent, **extra)
+
+
+class Nouns(TyperGroup):
+    """The root of the command tree: every noun of the table, none of them loaded."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for noun in NOUNS:
+            self.add_command(LazyNoun(noun))

@@ -1,0 +1,34 @@
+"""The options that many verbs share, spelled once so that they read the same everywhere.
+
+Use them as annotations with these defaults:
+
+    json: Json = False, dry_run: DryRun = False, detailed_exitcode: DetailedExitcode = False,
+    sysroot: Sysroot = SYSTEM, state_dir: StateDir = None
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SYSTEM = Path("/")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, also on failure.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
+DetailedExitcode = Annotated[
+    bool, typer.Option("--detailed-exitcode", help="Leave with 10 instead of 0 when something was changed.")
+]
+Sysroot = Annotated[
+    Path, typer.Option("--sysroot", metavar="DIR", help="Work in the tree at DIR instead of this machine's own.")
+]
+StateDir = Annotated[
+    Path | None,
+    typer.Option("--state-dir", metavar="DIR", help="Keep the register, journal and evidence in DIR."),
+]
+
+
+def state_directory(sysroot: Path, state_dir: Path | None) -> Path:
+    """Where the register, the journal and saved evidence live: `--state-dir` wins over `--sysroot`."""
+    return state_dir if state_dir is not None else sysroot / "var/lib/cmakeys"
