@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from enum import IntFlag
+from enum import Flag
 from importlib.util import find_spec
 
 
-class BaseHash(IntFlag):
+class BaseHash(Flag):
     """BaseHashAlgo / BaseHashSel."""
 
     SHA_256 = 0x01
@@ -25,7 +25,7 @@ class BaseHash(IntFlag):
     SM3_256 = 0x40
 
 
-class MeasurementHash(IntFlag):
+class MeasurementHash(Flag):
     """MeasurementHashAlgo: one bit higher than `BaseHash`, bit 0 means that only raw bit streams are given."""
 
     RAW_ONLY = 0x01
@@ -38,7 +38,7 @@ class MeasurementHash(IntFlag):
     SM3_256 = 0x80
 
 
-class BaseAsym(IntFlag):
+class BaseAsym(Flag):
     """BaseAsymAlgo / BaseAsymSel, and ReqBaseAsymAlg of the struct tables."""
 
     RSASSA_2048 = 0x001
@@ -55,7 +55,7 @@ class BaseAsym(IntFlag):
     ED448 = 0x800
 
 
-class PqcAsym(IntFlag):
+class PqcAsym(Flag):
     """PqcAsymAlgo / PqcAsymSel, since 1.4."""
 
     ML_DSA_44 = 0x0001
@@ -75,7 +75,7 @@ class PqcAsym(IntFlag):
     SLH_DSA_SHAKE_256F = 0x4000
 
 
-class Dhe(IntFlag):
+class Dhe(Flag):
     """Struct table 2."""
 
     FFDHE_2048 = 0x01
@@ -87,7 +87,7 @@ class Dhe(IntFlag):
     SM2_P256 = 0x40
 
 
-class Aead(IntFlag):
+class Aead(Flag):
     """Struct table 3."""
 
     AES_128_GCM = 0x1
@@ -96,7 +96,7 @@ class Aead(IntFlag):
     SM4_128_GCM = 0x8
 
 
-class Kem(IntFlag):
+class Kem(Flag):
     """Struct table 7, since 1.4."""
 
     ML_KEM_512 = 0x1
@@ -104,7 +104,7 @@ class Kem(IntFlag):
     ML_KEM_1024 = 0x4
 
 
-class OpaqueFormat(IntFlag):
+class OpaqueFormat(Flag):
     """OtherParamsSupport bits 3:0, since 1.2."""
 
     NONE = 0
@@ -206,12 +206,12 @@ def is_single_bit(mask: int) -> bool:
     return mask > 0 and mask & (mask - 1) == 0
 
 
-def algorithm_name(algorithm: IntFlag) -> str:
+def algorithm_name(algorithm: Flag) -> str:
     """An algorithm, or a set of them, in words: `ECDSA-P384`, `SHA-256, SHA-384`, `none`."""
     if not algorithm:
         return "none"
     names = []
-    rest = int(algorithm)
+    rest = int(algorithm.value)
     bit = 1
     while rest:
         if rest & bit:

@@ -161,7 +161,7 @@ def _verify(statement: Statement, key: CertificatePublicKeyTypes) -> None:
     message, signature = statement.signed_message(), statement.signature
     if isinstance(key, rsa.RSAPublicKey):
         algorithm = hash_algorithm(statement.base_hash)
-        if statement.asym in _RSA_PSS:
+        if isinstance(statement.asym, BaseAsym) and statement.asym in _RSA_PSS:
             pss = padding.PSS(padding.MGF1(algorithm), algorithm.digest_size)
             key.verify(signature, message, pss, algorithm)
         else:

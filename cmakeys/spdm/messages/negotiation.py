@@ -110,9 +110,9 @@ class NegotiateAlgorithms:
             push_header(self.version, RequestCode.NEGOTIATE_ALGORITHMS, len(self.tables))
             + le(32 + len(tables), 2)
             + bytes((self.measurement_specification, self.other_params))
-            + le(int(self.base_asym), 4)
-            + le(int(self.base_hash), 4)
-            + le(int(self.pqc_asym), 4)
+            + le(self.base_asym.value, 4)
+            + le(self.base_hash.value, 4)
+            + le(self.pqc_asym.value, 4)
             + bytes(8 + 3)
             + bytes((self.mel_specification,))
             + tables
