@@ -1,0 +1,168 @@
+"""One trusted root: a certificate, its state, what it may vouch for, and where it came from.
+
+The identity of a root is the SHA-256 of its certificate's DER. The name is for people and files; it is checked here
+once, so that a name can always be a file name and part of a kernel key description, and never a path.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from cmakeys.errors import UsageProblem
+from cmakeys.roots.lifecycle import LifeCycle as LifeCycle
+from cmakeys.x509.certificate import Certificate
+
+MAX_NAME_LENGTH = 64
+RESERVED_NAMES = frozenset({"deny"})
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_CLASS = re.compile(r"(?:[0-9a-f]{2}){1,3}")
+_VERSION = re.compile(r"1\.[0-9]")
+_ALGORITHM = re.compile(r"[A-Z][A-Z0-9-]{1,39}")
+
+
+class LeafNameRule(Enum):
+    """Which name in a leaf must fit the PCI function (verification step 9)."""
+
+    PCIE = "pcie"
+    DEVICE_INFO = "device-info"
+    EITHER = "either"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What a root may vouch for. An empty set means "no restriction of this kind"; kinds combine by *and*.
+
+    `pci_vendors` and `pci_devices` hold 16-bit ids; `classes` holds PCI class codes as 2, 4 or 6 lower-case hex digits,
+    a shorter one covering all that begin with it; `slots` holds SPDM slot numbers 0 to 7; `algorithms` holds signature
+    algorithms by their SPDM names (`ECDSA-P384`); `versions` holds SPDM versions (`1.1`).
+    """
+
+    pci_vendors: frozenset[int] = frozenset()
+    pci_devices: frozenset[int] = frozenset()
+    classes: frozenset[str] = frozenset()
+    slots: frozenset[int] = frozenset()
+    algorithms: frozenset[str] = frozenset()
+    versions: frozenset[str] = frozenset()
+    leaf_name: LeafNameRule = LeafNameRule.PCIE
+
+    def __post_init__(self) -> None:
+        """Refuse values that could never match anything: a constraint with a typo would silently refuse all devices."""
+        for kind, ids in (("PCI vendor", self.pci_vendors), ("PCI device", self.pci_devices)):
+            for number in sorted(ids):
+                if not 0 <= number <= 0xFFFF:
+                    raise UsageProblem(f"{kind} id {number:#x} is not 16 bits", hint="give four hex digits, as 10de")
+        for number in sorted(self.slots):
+            if not 0 <= number <= 7:
+                raise UsageProblem(f"slot {number} does not exist", hint="SPDM slots are 0 to 7")
+        for pattern, kind, values, hint in (
+            (_CLASS, "PCI class", self.classes, "give 2, 4 or 6 lower-case hex digits, as 03 or 0302"),
+            (_VERSION, "SPDM version", self.versions, "give it as 1.2"),
+            (_ALGORITHM, "signature algorithm", self.algorithms, "use SPDM's name, as ECDSA-P384"),
+        ):
+            for value in sorted(values):
+                if not pattern.fullmatch(value):
+                    raise UsageProblem(f"{value!r} is not a {kind}", hint=hint)
+
+    def faults(
+        self,
+        *,
+        vendor: int | None = None,
+        device: int | None = None,
+        class_code: int | None = None,
+        slot: int | None = None,
+        algorithm: str | None = None,
+        version: str | None = None,
+    ) -> tuple[str, ...]:
+        """Why this root may not vouch for such a device; empty when it may.
+
+        None means "not known"; a restriction on something unknown is not met. `class_code` is the 24-bit code. The
+        leaf name is not looked at here: it is verification step 9.
+        """
+        faults = []
+        for kind, allowed, number in (
+            ("PCI vendor", self.pci_vendors, vendor),
+            ("PCI device", self.pci_devices, device),
+        ):
+            if allowed and number not in allowed:
+                have = "unknown" if number is None else f"{number:04x}"
+                faults.append(f"{kind} {have} is not among {', '.join(f'{i:04x}' for i in sorted(allowed))}")
+        if self.classes:
+            code = "unknown" if class_code is None else f"{class_code:06x}"
+            if not any(code.startswith(prefix) for prefix in self.classes):
+                faults.append(f"PCI class {code} is not among {', '.join(sorted(self.classes))}")
+        if self.slots and slot not in self.slots:
+            have = "unknown" if slot is None else str(slot)
+            faults.append(f"slot {have} is not among {', '.join(str(i) for i in sorted(self.slots))}")
+        for kind, names, name in (
+            ("algorithm", self.algorithms, algorithm),
+            ("SPDM version", self.versions, version),
+        ):
+            if names and name not in names:
+                faults.append(f"{kind} {name or 'unknown'} is not among {', '.join(sorted(names))}")
+        return tuple(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a root came from: shown to people, never used to decide.
+
+    `source` names the file, stream or device it was read from; `added_by` the user; `catalogue` the catalogue entry
+    whose fingerprint it matched, empty when none did.
+    """
+
+    source: str = ""
+    added_at: datetime | None = None
+    added_by: str = ""
+    reason: str = ""
+    catalogue: str = ""
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it can name a root.
+
+    Raises `UsageProblem` otherwise: lower-case letters, digits, `-` and `_`, at most 64, starting with a letter or
+    digit; `deny` is taken by the deny entries.
+    """
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH or name in RESERVED_NAMES:
+        raise UsageProblem(
+            f"{name[: MAX_NAME_LENGTH + 1]!r} cannot name a root",
+            hint=f"use lower-case letters, digits, - and _, at most {MAX_NAME_LENGTH}, and not 'deny'",
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A vendor's certificate as this machine holds it.
+
+    `distrust_after`, when set, bounds the notBefore of a *leaf*: devices issued later are not believed.
+    Raises `UsageProblem` for a name that cannot be a file name or a date without a time zone.
+    """
+
+    name: str
+    certificate: Certificate
+    state: LifeCycle = LifeCycle.TRUSTED
+    constraints: Constraints = field(default_factory=Constraints)
+    provenance: Provenance = field(default_factory=Provenance)
+    distrust_after: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Check what every other module then relies on."""
+        check_name(self.name)
+        for when in (self.distrust_after, self.provenance.added_at):
+            if when is not None and when.tzinfo is None:
+                raise UsageProblem("a date of a root needs a time zone", object=self.name, hint="end it with Z")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate's DER, 64 lower-case hex digits: the identity of the root."""
+        return self.certificate.fingerprint
+
+    @property
+    def description(self) -> str:
+        """Description of the key in the kernel; explicit, so that two roots never displace each other."""
+        return f"cmakeys:{self.name}:{self.fingerprint}"
