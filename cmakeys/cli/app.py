@@ -2,6 +2,7 @@
 
 Whatever goes wrong before a verb runs (an unknown noun, a missing argument) is said here, as text or, when `--json` is
 among the arguments, as the same envelope that a verb prints. What goes wrong inside a verb is `output.verb`'s business.
+This module imports little, and more only when there is something to say: `cmakeys --help` should cost what typer costs.
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ import typer
 
 from cmakeys import __version__
 from cmakeys.cli.nouns import Nouns
-from cmakeys.cli.output import READER_GONE, envelope, reader_gone, write
-from cmakeys.errors import ExitCode, UsageProblem
-from cmakeys.reports.terminal import printable
 
 app = typer.Typer(
     cls=Nouns,
@@ -30,6 +28,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from cmakeys.cli.output import write
+
         write(sys.stdout, f"cmakeys {__version__}\n")
         raise typer.Exit
 
@@ -50,24 +50,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = typer.main.get_command(app).main(words, prog_name="cmakeys", standalone_mode=False)
     except typer.TyperException as error:
         return _usage(error, words)
-    if reader_gone() and not code:
-        return READER_GONE
-    return code if isinstance(code, int) else int(ExitCode.OK)
+    return code if isinstance(code, int) else 0
 
 
 def _usage(error: typer.TyperException, words: Sequence[str]) -> int:
     """Say what is wrong with the command line; typer keeps the context on those errors that have one."""
+    from cmakeys.cli.output import envelope, write
+    from cmakeys.errors import ExitCode, UsageProblem
+    from cmakeys.reports.terminal import printable
+
     context: typer.Context | None = getattr(error, "ctx", None)
     path = context.command_path.split() if context else ["cmakeys"]
     message = error.format_message()
-    bare = bool(context) and message == (context.get_help() if context else "")
-    if bare:
+    if context and message == context.get_help():
         write(sys.stderr, message + "\n")
-    else:
-        lines = [printable(line) for line in message.expandtabs(4).split("\n")]
-        write(sys.stderr, "cmakeys: " + "\n".join(lines) + f"\n  hint: {' '.join(path)} --help shows how it is used\n")
+        return int(ExitCode.USAGE)
+    hint = f"{' '.join(path)} --help shows how it is used"
+    lines = [printable(line) for line in message.expandtabs(4).split("\n")]
+    write(sys.stderr, "cmakeys: " + "\n".join(lines) + f"\n  hint: {hint}\n")
     if "--json" in words:
-        problem = UsageProblem("a verb is missing" if bare else message, hint=f"{' '.join(path)} --help")
         schema = f"cmakeys/{'-'.join(path[1:]) or 'usage'}/1"
+        problem = UsageProblem(message, hint=hint)
         write(sys.stdout, envelope(schema, ok=False, changed=False, data=None, errors=[problem]) + "\n")
     return int(ExitCode.USAGE)

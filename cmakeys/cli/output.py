@@ -20,7 +20,8 @@ A verb is a function whose whole body stands inside `with verb(...)`:
   that escapes becomes the member of the error family that fits. All of them land in the envelope's `errors`.
 * The exit code is the error's (with several problems, the first one's), unless the verb sets `out.exit_code`; a verb
   that changed something leaves with 10 under `--detailed-exitcode`. `ok` is true when that code is 0 or 10.
-* A closed pipe on stdout silences the rest of the output and lets the verb finish its work.
+* A closed pipe on stdout silences the rest of the output and lets the verb finish its work; it then leaves with 141
+  (as if by SIGPIPE) where it would have left with 0.
 
 The envelope is `{"schema": "cmakeys/<noun>-<verb>/1", "ok", "changed", "data", "errors": [{code, message, object,
 hint}]}`, one object on stdout, on failure as well. In `data`, bytes become lower-case hex, times RFC 3339 in UTC,
@@ -202,12 +203,14 @@ def verb(noun: str, name: str = "", *, json: bool = False, detailed_exitcode: bo
         out.finish()
         raise
     code = out.finish()
+    if not code and _reader_gone():
+        code = READER_GONE
     if code:
         raise typer.Exit(code)
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write and flush; once the reader has gone, what follows is dropped and `reader_gone` says so."""
+    """Write and flush; once the reader has gone, what follows is dropped."""
     try:
         stream.write(text)
         stream.flush()
@@ -227,6 +230,6 @@ def _silence(stream: TextIO) -> None:
     os.close(null)
 
 
-def reader_gone() -> bool:
+def _reader_gone() -> bool:
     """Whether whoever read our stdout has closed it."""
     return 1 in _silenced

@@ -9,7 +9,6 @@ without them.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -53,6 +52,8 @@ def width(text: str) -> int:
     """Terminal cells that `text` takes: two for wide East Asian characters, none for combining ones."""
     if text.isascii():
         return len(text)
+    import unicodedata
+
     cells = 0
     for character in text:
         if not unicodedata.combining(character):
