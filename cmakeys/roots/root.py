@@ -33,6 +33,18 @@ class LeafNameRule(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ConstraintCheck:
+    """What `Constraints.check` found.
+
+    `faults` say in words what the root may not vouch for; `unchecked` names the kinds that are restricted but about
+    which nothing is known: evidence from a file has no PCI function. Whether that is good enough is policy.
+    """
+
+    faults: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Constraints:
     """What a root may vouch for. An empty set means "no restriction of this kind"; kinds combine by *and*.
 
@@ -67,7 +79,7 @@ class Constraints:
                 if not pattern.fullmatch(value):
                     raise UsageProblem(f"{value!r} is not a {kind}", hint=hint)
 
-    def faults(
+    def check(
         self,
         *,
         vendor: int | None = None,
@@ -76,34 +88,34 @@ class Constraints:
         slot: int | None = None,
         algorithm: str | None = None,
         version: str | None = None,
-    ) -> tuple[str, ...]:
-        """Why this root may not vouch for such a device; empty when it may.
+    ) -> ConstraintCheck:
+        """Hold a device against these constraints. None means "not known", and `class_code` is the 24-bit code.
 
-        None means "not known"; a restriction on something unknown is not met. `class_code` is the 24-bit code. The
-        leaf name is not looked at here: it is verification step 9.
+        The leaf name is not looked at here: it is verification step 9.
         """
-        faults = []
-        for kind, allowed, number in (
-            ("PCI vendor", self.pci_vendors, vendor),
-            ("PCI device", self.pci_devices, device),
-        ):
-            if allowed and number not in allowed:
-                have = "unknown" if number is None else f"{number:04x}"
-                faults.append(f"{kind} {have} is not among {', '.join(f'{i:04x}' for i in sorted(allowed))}")
-        if self.classes:
-            code = "unknown" if class_code is None else f"{class_code:06x}"
-            if not any(code.startswith(prefix) for prefix in self.classes):
-                faults.append(f"PCI class {code} is not among {', '.join(sorted(self.classes))}")
-        if self.slots and slot not in self.slots:
-            have = "unknown" if slot is None else str(slot)
-            faults.append(f"slot {have} is not among {', '.join(str(i) for i in sorted(self.slots))}")
-        for kind, names, name in (
+        class_text = None if class_code is None else f"{class_code:06x}"
+        questions = (
+            ("PCI vendor", _hex_ids(self.pci_vendors), None if vendor is None else f"{vendor:04x}"),
+            ("PCI device", _hex_ids(self.pci_devices), None if device is None else f"{device:04x}"),
+            ("PCI class", self.classes, class_text),
+            ("slot", frozenset(str(number) for number in self.slots), None if slot is None else str(slot)),
             ("algorithm", self.algorithms, algorithm),
             ("SPDM version", self.versions, version),
-        ):
-            if names and name not in names:
-                faults.append(f"{kind} {name or 'unknown'} is not among {', '.join(sorted(names))}")
-        return tuple(faults)
+        )
+        faults = []
+        unchecked = []
+        for kind, allowed, value in questions:
+            if not allowed:
+                continue
+            if value is None:
+                unchecked.append(kind)
+            elif not (value in allowed or (kind == "PCI class" and value.startswith(tuple(allowed)))):
+                faults.append(f"{kind} {value} is not among {', '.join(sorted(allowed))}")
+        return ConstraintCheck(tuple(faults), tuple(unchecked))
+
+
+def _hex_ids(ids: frozenset[int]) -> frozenset[str]:
+    return frozenset(f"{number:04x}" for number in ids)
 
 
 @dataclass(frozen=True, slots=True)
