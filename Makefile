@@ -1,0 +1,60 @@
+# Everything a person runs on a checkout. Each target makes what it needs: a fresh Debian 12 machine with git, make,
+# Python 3.11 and a way to become root is enough, and a second run finds its stamps and starts at once. Packages come
+# from wherever pip is configured to look.
+#
+#   make demo    the whole story on this machine, without devices or privileges
+#   make test    linters, type checker and every test that this machine can run (PYTEST="-k name" for some of them)
+#   make lint    only the linters and the type checker
+#   make bench   the speed and memory ratios
+#   make clean   remove the environment and every cache
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check install --quiet
+PYTEST ?=
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.runtime
+	@$(RUN) -m cmakeys.emulator.demo
+
+test: $(VENV)/.test
+	$(RUN) -m pytest $(PYTEST)
+
+lint: $(VENV)/.test
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+
+bench: $(VENV)/.test
+	$(RUN) -m tests.bench
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage dist build
+	find cmakeys tests -name __pycache__ -type d -exec rm -rf {} +
+
+# What the operating system must provide: venv with pip, and the keyutils library. The first check that fails leads to
+# one apt-get run for both; where that is impossible, the message says what to install by hand.
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "cmakeys needs Python 3.11 or newer: install it, or name it with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ctypes, ensurepip, venv; ctypes.CDLL("libkeyutils.so.1")' 2>/dev/null || { \
+		if [ "$$(id -u)" = 0 ]; then become=; elif command -v sudo >/dev/null; then become=sudo; else become=no; fi; \
+		if [ "$$become" = no ] || ! command -v apt-get >/dev/null; then \
+			echo "please install the packages python3-venv and libkeyutils1 (elsewhere: keyutils-libs), then run make again" >&2; exit 1; \
+		fi; \
+		echo "installing python3-venv and libkeyutils1"; \
+		$$become apt-get update -qq && $$become env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq -y --no-install-recommends python3-venv libkeyutils1 >/dev/null; }
+	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: pyproject.toml | $(VENV)/.python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/.python
+	$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/.runtime

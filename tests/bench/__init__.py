@@ -1,0 +1,1 @@
+"""The speed and memory goals, each as a ratio measured in one run on one machine."""

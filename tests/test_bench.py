@@ -1,0 +1,25 @@
+"""The benchmarks judge as they say; how fast this machine is, no test asks."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.bench.ratio import Ratio, command, interleaved
+
+
+def test_a_ratio_at_its_limit_is_met_and_above_it_is_not() -> None:
+    assert Ratio("x", 125.0, 100.0, 1.25).met
+    assert not Ratio("x", 126.0, 100.0, 1.25).met
+    assert str(Ratio("x", 150.0, 100.0, 1.25)).startswith("OVER    1.50 (at most 1.25)")
+
+
+def test_actions_take_turns() -> None:
+    order: list[str] = []
+    medians = interleaved([lambda: order.append("a"), lambda: order.append("b")], 3)
+    assert order == ["a", "b"] * 3
+    assert len(medians) == 2
+
+
+def test_a_command_runs_to_its_end() -> None:
+    result = command(sys.executable, "-c", "raise SystemExit(3)")()
+    assert getattr(result, "returncode", None) == 3
