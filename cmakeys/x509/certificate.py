@@ -7,6 +7,7 @@ whoever issued it (the reference notes a switch whose chain passes through a cer
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -53,12 +54,15 @@ class Certificate:
             raise CertificateProblem(f"{len(der)} bytes, more than {MAX_CERTIFICATE_SIZE}", object=where)
         certificate = cls(bytes(der), source, offset)
         try:
-            parsed = certificate.parsed
-            # The library parses lazily; a field that cannot be read must fail here, once, with a name and an offset.
-            _ = (parsed.version, parsed.subject, parsed.issuer, parsed.serial_number)
-            _ = (parsed.not_valid_before_utc, parsed.not_valid_after_utc, parsed.extensions)
+            # The library warns of oddities it may refuse one day (a serial number of zero); they are for the linter.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                certificate._read_everything()
         except (
             ValueError,
+            TypeError,
+            OverflowError,
+            UnsupportedAlgorithm,
             x509.DuplicateExtension,
             x509.UnsupportedGeneralNameType,
             x509.InvalidVersion,
@@ -69,6 +73,13 @@ class Certificate:
                 hint="look at it with: openssl x509 -inform DER -noout -text",
             ) from error
         return certificate
+
+    def _read_everything(self) -> None:
+        """Read each field once: the library parses lazily, and what cannot be read must fail with a name and offset."""
+        parsed = self.parsed
+        _ = (parsed.version, parsed.subject, parsed.issuer, parsed.serial_number, parsed.signature_algorithm_parameters)
+        _ = (parsed.not_valid_before_utc, parsed.not_valid_after_utc, parsed.extensions)
+        _ = (self.self_issued, self.subject, self.issuer)
 
     @cached_property
     def parsed(self) -> x509.Certificate:
