@@ -54,6 +54,10 @@ class Reader:
         """Four bytes, little-endian."""
         return self.uint(4, field)
 
+    def consumed(self) -> bytes:
+        """Everything read so far: the message at its true length once its codec is done."""
+        return self._data[: self.offset]
+
     @property
     def remaining(self) -> int:
         """Bytes not yet read."""
