@@ -133,8 +133,8 @@ class RootSet:
     def with_root(self, root: Root) -> RootSet:
         """This set with `root` added, or changed when its name is there with the same certificate.
 
-        Raises `Refused` when the name belongs to another certificate, the certificate to another name, or a deny
-        entry covers it.
+        Raises `Refused` when the name belongs to another certificate, the certificate to another name, a deny entry
+        covers it, or its life cycle does not lead from the state it has to the new one.
         """
         entry = self.denied(root.certificate)
         if entry is not None:
@@ -150,6 +150,12 @@ class RootSet:
                 f"the name belongs to another certificate, {same.fingerprint}",
                 object=root.name,
                 hint="choose another with --name, or remove the old root first",
+            )
+        if same is not None and same.state is not root.state and not same.state.may_become(root.state):
+            raise Refused(
+                f"it is {same.state.value}, and from there it cannot become {root.state.value}",
+                object=root.name,
+                hint="if it shall be trusted again from the start, remove it first and add it anew",
             )
         return replace(self, roots=(*others, root))
 

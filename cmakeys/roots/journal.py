@@ -1,0 +1,297 @@
+r"""The record of every change of trust: JSON lines, append-only, each carrying the SHA-256 of the line before it.
+
+An entry is one line, written by one `write`, fsynced before `append` returns:
+
+    {"schema":1,"number":7,"time":"…Z","actor":"ada","action":"roots-add","object":"nvidia","detail":{…},
+     "previous":"<SHA-256 of the previous line without its line end>"}
+
+The first entry's `previous` is 64 zeros. A line that a crash tore (no line end, or not JSON) is never an entry and is
+never removed either: the next `append` ends it with a line end, chains to its bytes, and says `"after_torn":true`.
+So `verify` can tell a crash (reported) from an edit (a fault). The chain shows that lines were changed, taken out or
+put in; that lines are missing at the *end* it shows only to someone who has noted the last hash elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from cmakeys.errors import EnvironmentProblem, UsageProblem, from_oserror
+from cmakeys.roots.lock import WAIT, exclusive
+
+SCHEMA = 1
+FILE_NAME: Final = "journal.jsonl"
+MAX_LINE = 64 * 1024
+"""Bytes of one line; a longer one is not written, and read as torn."""
+
+FIRST_PREVIOUS = "0" * 64
+
+_WORD = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_KEYS = frozenset({"schema", "number", "time", "actor", "action", "object", "detail", "previous"})
+
+
+class JournalProblem(EnvironmentProblem):
+    """The journal is not one, or it was changed behind its own back."""
+
+    code = "journal"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One change of trust. `subject` is the line's `object`: what was changed. `line` is its line number in the file,
+    from 1; `sha256` is over its bytes.
+    """
+
+    number: int
+    time: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: Mapping[str, object]
+    previous: str
+    after_torn: bool
+    line: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFault:
+    """A line at which the journal does not hold; `torn` when it looks like a crash and not like an edit."""
+
+    line: int
+    message: str
+    torn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JournalReading:
+    """All entries that could be read, in order, and what is wrong between them."""
+
+    entries: tuple[JournalEntry, ...] = ()
+    faults: tuple[JournalFault, ...] = ()
+
+    @property
+    def intact(self) -> bool:
+        """No fault but torn lines of a crash."""
+        return all(fault.torn for fault in self.faults)
+
+
+class Journal:
+    """The journal in a state directory, normally `/var/lib/cmakeys`; both are made when first needed."""
+
+    def __init__(self, state_dir: Path, *, wait: float = WAIT) -> None:
+        self.path = state_dir / FILE_NAME
+        self._wait = wait
+
+    def append(self, action: str, subject: str, detail: Mapping[str, object], *, at: datetime, by: str) -> JournalEntry:
+        """Write one entry and return it once it is on the disk.
+
+        Raises `UsageProblem` for an action that is not a word, a time without zone or a detail too long or not JSON;
+        `Locked`, `NotPermitted` and other `EnvironmentProblem`s of the file system.
+        """
+        if not _WORD.fullmatch(action):
+            raise UsageProblem(f"{action!r} is not the name of an action", object=str(self.path))
+        if at.tzinfo is None:
+            raise UsageProblem("the time of an entry needs a zone", object=str(self.path))
+        with self._writing() as file:
+            line, previous, number, torn = _tail(file)
+            content: dict[str, object] = {
+                "schema": SCHEMA,
+                "number": number + 1,
+                "time": at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+                "actor": by,
+                "action": action,
+                "object": subject,
+                "detail": dict(detail),
+                "previous": previous,
+            }
+            if torn is not None:
+                content["after_torn"] = True
+            try:
+                text = json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
+            except (TypeError, ValueError) as error:
+                raise UsageProblem(f"the detail of {action} is not JSON: {error}", object=str(self.path)) from None
+            if len(text) >= MAX_LINE:
+                raise UsageProblem(f"an entry of {len(text)} bytes, more than {MAX_LINE}", object=str(self.path))
+            start = b"\n" if torn == "unended" else b""
+            _write_all(file, start + text + b"\n")
+        return _parse(text, line + 1)
+
+    def read(self) -> JournalReading:
+        """All entries and all faults; a journal that does not exist yet is empty.
+
+        Raises `EnvironmentProblem` when the file cannot be read.
+        """
+        try:
+            with self._open(os.O_RDONLY) as file:
+                return _read(file)
+        except FileNotFoundError:
+            return JournalReading()
+        except OSError as error:
+            raise from_oserror(error, str(self.path)) from error
+
+    def verify(self) -> JournalReading:
+        """Read the journal and insist on its chain.
+
+        Raises `JournalProblem` naming the first line that does not hold; a line torn by a crash is left to the
+        caller to report.
+        """
+        reading = self.read()
+        for fault in reading.faults:
+            if not fault.torn:
+                raise JournalProblem(
+                    fault.message,
+                    object=f"{self.path} line {fault.line}",
+                    hint="the file was edited or damaged; keep a copy, and compare with a backup",
+                )
+        return reading
+
+    @contextmanager
+    def _open(self, flags: int) -> Iterator[BinaryIO]:
+        descriptor = os.open(self.path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise JournalProblem("not a regular file", object=str(self.path))
+            with open(descriptor, "rb", buffering=1 << 16, closefd=False) as file:
+                yield file
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _writing(self) -> Iterator[BinaryIO]:
+        try:
+            self._make(self.path.parent)
+            exists = self.path.exists()
+            with (
+                self._open(os.O_RDWR | os.O_APPEND | os.O_CREAT) as file,
+                exclusive(file.fileno(), str(self.path), wait=self._wait),
+            ):
+                if not exists:
+                    _sync(self.path.parent)
+                yield file
+        except OSError as error:
+            raise from_oserror(error, str(error.filename or self.path)) from error
+
+    def _make(self, directory: Path) -> None:
+        if directory.is_dir():
+            return
+        if directory != directory.parent:
+            self._make(directory.parent)
+        with suppress(FileExistsError):
+            os.mkdir(directory, 0o755)  # noqa: PTH102 os calls throughout: the crash tests count them
+        _sync(directory.parent)
+
+
+def _tail(file: BinaryIO) -> tuple[int, str, int, str | None]:
+    """Where a new entry goes: lines so far, hash to chain to, number of the last entry, and how the last line is torn.
+
+    Torn is None, `unended` (no line end) or `ended` (an earlier append died between line end and entry).
+    """
+    lines, previous, number = 0, FIRST_PREVIOUS, 0
+    torn: str | None = None
+    for line, data, ended in _lines(file):
+        lines, previous = line, hashlib.sha256(data).hexdigest()
+        torn = None if ended else "unended"
+        try:
+            number = _parse(data, line).number if ended else number
+        except ValueError:
+            torn = "ended"
+    return lines, previous, number, torn
+
+
+def _read(file: BinaryIO) -> JournalReading:
+    entries: list[JournalEntry] = []
+    faults: list[JournalFault] = []
+    previous = FIRST_PREVIOUS
+    number = 0
+    torn: list[JournalFault] = []
+    for line, data, ended in _lines(file):
+        try:
+            entry = _parse(data, line) if ended else None
+            message = "the last line has no end: a crash tore it; it is not an entry"
+        except ValueError as error:
+            entry, message = None, f"not an entry: {error}"
+        if entry is None:
+            torn.append(JournalFault(line, message, torn=True))
+        else:
+            faults.extend(torn if entry.after_torn else [replace(fault, torn=False) for fault in torn])
+            if entry.after_torn and not torn:
+                faults.append(JournalFault(line, "it says that it follows a torn line, and it does not"))
+            if entry.previous != previous:
+                faults.append(JournalFault(line, "it does not carry the hash of the line before it"))
+            if entry.number != number + 1:
+                faults.append(JournalFault(line, f"number {entry.number} follows {number}"))
+            number = entry.number
+            torn = []
+            entries.append(entry)
+        previous = hashlib.sha256(data).hexdigest()
+    return JournalReading(tuple(entries), (*faults, *torn))
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:
+    """Line number, bytes without the line end, and whether there was one; an endless line comes in pieces."""
+    line = 0
+    file.seek(0)
+    while data := file.readline(MAX_LINE + 1):
+        line += 1
+        ended = data.endswith(b"\n")
+        yield line, data.removesuffix(b"\n"), ended
+
+
+def _parse(data: bytes, line: int) -> JournalEntry:
+    """One line as an entry; `ValueError` says why it is none."""
+    try:
+        content = json.loads(data.decode("ascii"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(content, dict) or not content.keys() >= _KEYS or content.keys() - _KEYS - {"after_torn"}:
+        raise ValueError("not with the keys of an entry")
+    texts = [content[key] for key in ("time", "actor", "action", "object", "previous")]
+    after_torn = content.get("after_torn", False)
+    if (
+        content["schema"] != SCHEMA
+        or type(content["number"]) is not int
+        or not all(isinstance(text, str) for text in texts)
+        or not isinstance(content["detail"], dict)
+        or not isinstance(after_torn, bool)
+    ):
+        raise ValueError("not with the values of an entry")
+    time = datetime.fromisoformat(content["time"])
+    if time.tzinfo is None:
+        raise ValueError("a time without zone")
+    return JournalEntry(
+        content["number"],
+        time,
+        content["actor"],
+        content["action"],
+        content["object"],
+        content["detail"],
+        content["previous"],
+        after_torn,
+        line,
+        hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file.fileno(), rest) :]
+    os.fsync(file.fileno())
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,287 @@
+"""The roots on disk: three directories, read without a lock and written so that a kill at any point leaves old or new.
+
+A root is committed by one rename, that of its `.yaml`, which carries the SHA-256 of the certificate: the `.pem` goes
+first when a root is added and last when one is removed. Every file is written under a temporary name in its folder,
+fsynced, renamed, and the folder fsynced. Writers exclude each other by one lock on /etc/cmakeys/roots; readers compare
+the directories before and after and read again if a writer came between. What the files mean is decided in
+`directory.py` and `record.py`; this module moves bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from cmakeys.errors import EnvironmentProblem, Refused, Temporary, from_oserror
+from cmakeys.roots.directory import DENY_FILE, DirectoryContent, StoreFinding, StoreReport, combine, is_deny_file
+from cmakeys.roots.document import MAX_DOCUMENT_SIZE
+from cmakeys.roots.lock import WAIT, exclusive
+from cmakeys.roots.record import MAX_PEM_SIZE, StoreProblem, read_deny, render_deny, render_pem, render_root
+from cmakeys.roots.root import Root
+from cmakeys.roots.rootset import DenyEntry, RootSet
+
+ETC: Final = "etc/cmakeys/roots"
+RUN: Final = "run/cmakeys/roots"
+USR: Final = "usr/share/cmakeys/roots"
+
+MAX_ENTRIES = 4096
+"""Files in one directory of the store; more is not a set of vendor roots."""
+
+_ATTEMPTS = 20
+_TEMPORARY = ".cmakeys-"
+
+_Snapshot = tuple[tuple[str, int, int, int, int], ...]
+
+
+class RootStore:
+    """The roots of one machine, or of the tree at `sysroot`.
+
+    `wait` is how many seconds a writer waits for another one.
+    """
+
+    def __init__(self, sysroot: Path = Path("/"), *, wait: float = WAIT) -> None:
+        self.sysroot = sysroot
+        self.directories = (sysroot / ETC, sysroot / RUN, sysroot / USR)
+        self._wait = wait
+
+    def load(self) -> RootSet:
+        """All roots and deny entries in effect.
+
+        Raises `StoreProblem` or `DocumentProblem` for a file that is not as it should be, other `EnvironmentProblem`s
+        when a directory cannot be read. Missing directories are empty.
+        """
+        return self.inspect().root_set
+
+    def inspect(self) -> StoreReport:
+        """All roots with their places, and what in the store has no effect. Raises as `load` does."""
+        for attempt in range(_ATTEMPTS):
+            before = [self._snapshot(directory) for directory in self.directories]
+            problem: EnvironmentProblem | None = None
+            report: StoreReport | None = None
+            try:
+                report = combine([self._read(directory) for directory in self.directories])
+            except EnvironmentProblem as error:
+                problem = error
+            if before == [self._snapshot(directory) for directory in self.directories]:
+                if problem is not None:
+                    raise problem
+                if report is not None:
+                    return report
+            time.sleep(0.005 * attempt)
+        raise Temporary("keeps being changed while it is read", object=str(self.directories[0]), hint="try again")
+
+    def check_writable(self) -> None:
+        """What a dry run can know about a write: raises `NotPermitted` where the first of it would be forbidden."""
+        place = self.directories[0]
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise from_oserror(PermissionError(13, "", str(place)), str(place))
+
+    def add(self, root: Root) -> bool:
+        """Write `root` to /etc, or change it there when its name and certificate are known.
+
+        Returns false when the same root, in the same state and with the same constraints, is there already. Raises
+        `Refused` as `RootSet.with_root` does.
+        """
+        with self._writing() as etc:
+            known = self.load()
+            known.with_root(root)
+            same = known.holding(root.certificate)
+            if same is not None and _decision(same) == _decision(root):
+                return False
+            record = etc / f"{root.name}.yaml"
+            pem = etc / f"{root.name}.pem"
+            if self._is_mask(pem) and not self._is_mask(record):
+                self._mask(record)  # renaming over the mask must not uncover a root below before the new one is whole
+            self._write(pem, render_pem(root.certificate))
+            self._write(record, render_root(root))
+            return True
+
+    def remove(self, name: str) -> Root:
+        """Take a root away and return what it was; one that a lower directory holds is masked in /etc.
+
+        Raises `NotFound` when no root of that name is in effect.
+        """
+        with self._writing() as etc:
+            report = self.inspect()
+            report.root_set.without(name)
+            root = next(root for root in report.root_set.roots if root.name == name)
+            for other in report.duplicates.get(name, ()):
+                self._mask(etc / f"{other}.yaml")  # has no effect yet, and must not gain any by this removal
+            place, *below = report.places[name]
+            if below or place == self.directories[2]:
+                self._mask(etc / f"{name}.yaml")
+                place = etc
+            else:
+                self._unlink(place / f"{name}.yaml")
+            self._unlink(place / f"{name}.pem")
+            return root
+
+    def deny(self, entry: DenyEntry) -> bool:
+        """Add a deny entry to /etc's deny file; false when some directory holds the same one already."""
+        with self._writing() as etc:
+            if any((known.kind, known.sha256) == (entry.kind, entry.sha256) for known in self.load().deny):
+                return False
+            path = etc / DENY_FILE
+            entries: tuple[DenyEntry, ...] = ()
+            if path.exists() and not self._is_mask(path):
+                entries = read_deny(self._bytes(path, MAX_DOCUMENT_SIZE), str(path))
+            self._write(path, render_deny((*entries, entry)))
+            return True
+
+    def _snapshot(self, directory: Path) -> _Snapshot:
+        """Names, inodes, sizes and times of a directory's files: equal before and after means nothing changed."""
+        entries = []
+        try:
+            with os.scandir(directory) as listing:
+                for entry in listing:
+                    if entry.name.startswith("."):
+                        continue  # a writer's temporary file, or none of ours
+                    with suppress(FileNotFoundError):
+                        status = entry.stat(follow_symlinks=False)
+                        entries.append((entry.name, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode))
+                    if len(entries) > MAX_ENTRIES:
+                        raise StoreProblem(f"more than {MAX_ENTRIES} files", object=str(directory))
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise from_oserror(error, str(directory)) from error
+        return tuple(sorted(entries))
+
+    def _read(self, directory: Path) -> DirectoryContent:
+        """The bytes of the files of one directory that count, with findings about the others."""
+        files: dict[str, bytes] = {}
+        masks: set[str] = set()
+        findings: list[StoreFinding] = []
+        snapshot = self._snapshot(directory)
+        if snapshot:
+            self._check_inside(directory)
+        for name, _, _, _, mode in snapshot:
+            path = directory / name
+            if name.startswith("README"):
+                continue
+            if path.suffix not in (".yaml", ".pem"):
+                findings.append(StoreFinding(path, "not read: a root is <name>.pem beside <name>.yaml"))
+                continue
+            if self._is_mask(path):
+                masks.add(name)
+                continue
+            if stat.S_ISLNK(mode):
+                self._check_inside(path)
+            elif mode & (stat.S_IWGRP | stat.S_IWOTH):
+                findings.append(StoreFinding(path, "others than its owner may change it", f"chmod go-w {path}"))
+            files[name] = self._bytes(path, MAX_PEM_SIZE if path.suffix == ".pem" else MAX_DOCUMENT_SIZE)
+        return DirectoryContent(directory, files, frozenset(masks), tuple(findings))
+
+    def _bytes(self, path: Path, limit: int) -> bytes:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise from_oserror(error, str(path)) from error
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StoreProblem("not a regular file", object=str(path))
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise StoreProblem(f"more than {limit} bytes", object=str(path))
+        return data
+
+    def _is_mask(self, path: Path) -> bool:
+        """Whether `path` is a symlink to /dev/null, in the machine's or the tree's own terms."""
+        try:
+            target = os.readlink(path)  # noqa: PTH115 the text as it is written, not a Path made of it
+        except OSError:
+            return False
+        return target == os.devnull or path.resolve() in (Path(os.devnull), (self.sysroot / "dev/null").resolve())
+
+    def _check_inside(self, path: Path) -> None:
+        """In a tree, a symlink that leads out of it would mix the machine's own roots into an image, or write there."""
+        top = self.sysroot.resolve()
+        if not path.resolve().is_relative_to(top):
+            raise Refused(
+                f"leads out of {top} to {path.resolve()}",
+                object=str(path),
+                hint="make the symbolic link relative, so that it stays inside the tree",
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[Path]:
+        """Make sure /etc/cmakeys/roots is there, hold its lock, and clear away what a killed writer left."""
+        etc = self.directories[0]
+        try:
+            self._make(etc)
+            self._check_inside(etc)
+            descriptor = os.open(etc, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                with exclusive(descriptor, str(etc), wait=self._wait):
+                    for name in os.listdir(etc):  # noqa: PTH208 names, to be matched as text
+                        if name.startswith(_TEMPORARY):
+                            os.unlink(etc / name)  # noqa: PTH108 os calls throughout: the crash tests count them
+                    yield etc
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise from_oserror(error, str(error.filename or etc)) from error
+
+    def _make(self, directory: Path) -> None:
+        if directory.is_dir():
+            return
+        if directory != directory.parent:
+            self._make(directory.parent)
+        with suppress(FileExistsError):
+            os.mkdir(directory, 0o755)  # noqa: PTH102
+        _sync(directory.parent)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Put a file in place, whole or not at all."""
+        temporary = path.with_name(f"{_TEMPORARY}{path.name}.{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+                os.fchmod(descriptor, 0o644)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path)  # noqa: PTH105
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+            raise
+        _sync(path.parent)
+
+    def _mask(self, path: Path) -> None:
+        """Put a symlink to /dev/null in place of `path`, in one rename."""
+        temporary = path.with_name(f"{_TEMPORARY}{path.name}.{os.getpid()}")
+        os.symlink(os.devnull, temporary)  # noqa: PTH211
+        os.replace(temporary, path)  # noqa: PTH105
+        _sync(path.parent)
+
+    def _unlink(self, path: Path) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108
+            _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _decision(root: Root) -> tuple[object, ...]:
+    """What of a root decides something: provenance does not."""
+    return root.name, root.certificate, root.state, root.constraints, root.distrust_after
+
+
+__all__ = ["ETC", "RUN", "USR", "RootStore", "StoreProblem", "is_deny_file"]
