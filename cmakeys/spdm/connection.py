@@ -11,12 +11,10 @@ Signatures are not checked here. The connection hands out `Statement`s, octets w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from cmakeys.errors import EvidenceProblem
 from cmakeys.spdm.algorithms import (
     BASE_HASH_FUNCTIONS,
-    MEASUREMENT_HASH_FUNCTIONS,
     SIGNATURE_SIZES,
     BaseAsym,
     BaseHash,
@@ -25,10 +23,10 @@ from cmakeys.spdm.algorithms import (
     OpaqueFormat,
     PqcAsym,
 )
-from cmakeys.spdm.codes import Capability, CertificateModel, ErrorCode, KeyUsage, RequestCode, ResponseCode, Version
+from cmakeys.spdm.codes import Capability, ErrorCode, KeyUsage, RequestCode, ResponseCode, Version
+from cmakeys.spdm.measuring import check_block, check_operation
 from cmakeys.spdm.messages.capabilities import Capabilities, GetCapabilities
 from cmakeys.spdm.messages.certificates import (
-    CHAIN_HEADER_LENGTH,
     CertificateResponse,
     Digests,
     GetCertificate,
@@ -42,34 +40,15 @@ from cmakeys.spdm.messages.negotiation import Algorithms, NegotiateAlgorithms
 from cmakeys.spdm.messages.version import GetVersion, VersionResponse
 from cmakeys.spdm.rules import MEAS, BadSelection, capabilities_fault, check_selection
 from cmakeys.spdm.signing import Context, Statement
-from cmakeys.spdm.states import State, after
+from cmakeys.spdm.slots import Slots
+from cmakeys.spdm.states import IllegalRequest, State, after
 from cmakeys.spdm.transcript import Transcript
+from cmakeys.spdm.violation import STEP_NEGOTIATION, STEP_OF_REQUEST, violation
+from cmakeys.spdm.violation import ProtocolViolation as ProtocolViolation
 from cmakeys.spdm.wire import Reader, WireError
-
-MAX_CHAIN_SIZE = 0xFFFF
-"""Bytes of a chain structure in the classic form."""
-
-MAX_LARGE_CHAIN_SIZE = 0x100000
-"""Bytes of a chain structure in the 1.4 large form that this program accepts; the format allows 4 GiB."""
 
 SLOT_PROVISIONED_KEY = 0xFF
 """Slot number of a public key that was provisioned out of band."""
-
-STEP_NEGOTIATION = 1
-STEP_CHAIN = 2
-STEP_POSSESSION = 11
-STEP_MEASUREMENTS = 12
-
-STEP_OF_REQUEST: dict[RequestCode, int] = {
-    RequestCode.GET_VERSION: STEP_NEGOTIATION,
-    RequestCode.GET_CAPABILITIES: STEP_NEGOTIATION,
-    RequestCode.NEGOTIATE_ALGORITHMS: STEP_NEGOTIATION,
-    RequestCode.GET_DIGESTS: STEP_CHAIN,
-    RequestCode.GET_CERTIFICATE: STEP_CHAIN,
-    RequestCode.CHALLENGE: STEP_POSSESSION,
-    RequestCode.GET_MEASUREMENTS: STEP_MEASUREMENTS,
-}
-"""The verification step that a bad answer to each request belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +59,6 @@ class Exchange:
     response: bytes
 
 
-class ProtocolViolation(EvidenceProblem):
-    """An answer that SPDM does not allow. `step` is the verification step it belongs to."""
-
-    code = "protocol"
-
-    def __init__(self, message: str, *, step: int, object: str = "", hint: str = "") -> None:  # noqa: A002 (see base)
-        super().__init__(message, object=object, hint=hint)
-        self.step = step
-
-
 @dataclass(frozen=True, slots=True)
 class SignedMeasurements:
     """One signed MEASUREMENTS and all blocks of the series that its L1 covers."""
@@ -98,6 +67,16 @@ class SignedMeasurements:
     blocks: tuple[MeasurementBlock, ...]
     content_changed: int
 
+
+_REQUEST_CODECS: Mapping[RequestCode, Callable[[Reader], object]] = {
+    RequestCode.GET_VERSION: GetVersion.pull,
+    RequestCode.GET_CAPABILITIES: GetCapabilities.pull,
+    RequestCode.NEGOTIATE_ALGORITHMS: NegotiateAlgorithms.pull,
+    RequestCode.GET_DIGESTS: GetDigests.pull,
+    RequestCode.GET_CERTIFICATE: GetCertificate.pull,
+    RequestCode.CHALLENGE: Challenge.pull,
+    RequestCode.GET_MEASUREMENTS: GetMeasurements.pull,
+}
 
 Response = (
     VersionResponse
@@ -110,12 +89,6 @@ Response = (
     | ErrorResponse
     | None
 )
-
-
-@dataclass(slots=True)
-class _PartialChain:
-    data: bytearray = field(default_factory=bytearray)
-    total: int = 0
 
 
 class Connection:
@@ -140,13 +113,10 @@ class Connection:
         self.opaque_format = OpaqueFormat.NONE
         self.layout = Layout(Version.V10)
         self.transcript = Transcript()
-        self.digests: Digests | None = None
-        self.chains: dict[int, bytes] = {}
-        self.models: dict[int, int] = {}
+        self.slots = Slots(self._known_chains)
         self.challenge: Statement | None = None
         self.measurements: SignedMeasurements | None = None
         self.measurement_count: int | None = None
-        self._partial: dict[int, _PartialChain] = {}
         self._series: list[MeasurementBlock] = []
 
     # -- what the rest of the program asks --------------------------------------------------------------------------
@@ -168,14 +138,15 @@ class Connection:
         """The 1.4 large form of GET_CERTIFICATE is in use."""
         return self.version == Version.V14 and self.has(Capability.LARGE_RESP)
 
-    def cached_chain(self, slot: int) -> bytes | None:
-        """A chain known from before whose digest the device reports for `slot`; adopting it skips the download."""
-        digest = self.digests.digest_of(slot) if self.digests else None
-        chain = self._known_chains.get(digest) if digest else None
-        if chain is None or digest is None or self.hash is None or self.hash.digest(chain) != digest:
-            return None
-        self.chains[slot] = chain
-        return chain
+    @property
+    def digests(self) -> Digests | None:
+        """The last DIGESTS."""
+        return self.slots.digests
+
+    @property
+    def chains(self) -> dict[int, bytes]:
+        """The chain structures read so far, by slot."""
+        return self.slots.chains
 
     # -- observing ----------------------------------------------------------------------------------------------------
 
@@ -183,13 +154,9 @@ class Connection:
         """Judge one exchange; `response` may carry transport padding after its true end.
 
         Returns the decoded answer, an `ErrorResponse`, or None for a message this version of the program only
-        records. Raises `ProtocolViolation`, and `IllegalRequest` when the request itself was out of order.
+        records. Raises `ProtocolViolation`.
         """
-        code = RequestCode(request[1])
-        if code == RequestCode.GET_VERSION:
-            self._reset()
-        following = after(self.state, code)
-        step = STEP_OF_REQUEST.get(code, STEP_NEGOTIATION)
+        code, request, following = self._admit(request)
         self.transcript.begin(code)
         if code != RequestCode.GET_MEASUREMENTS:
             self._series.clear()
@@ -206,20 +173,42 @@ class Connection:
                 return None
             answer = observer(self, request, reader)
         except WireError as error:
+            step = STEP_OF_REQUEST.get(code, STEP_NEGOTIATION)
             raise ProtocolViolation(error.message, step=step, object=name) from error
         self.exchanges[-1] = Exchange(request, response[: reader.offset])
         self.state = following
         return answer
 
+    def _admit(self, request: bytes) -> tuple[RequestCode, bytes, State]:
+        """The request's code, its bytes at true length, and the state its answer leads to.
+
+        The live requester never sends what is refused here (`states.after` stops it before); a recording may hold
+        anything. A recorded request may also carry its transport's padding, which was never hashed.
+        """
+        try:
+            code = RequestCode(request[1])
+            reader = Reader(request, code.name)
+            header = peek_header(request[:4], Reader(request[:4], code.name))
+            if code in _REQUEST_CODECS:
+                _REQUEST_CODECS[code](reader)
+                request = reader.consumed()
+            if code == RequestCode.GET_VERSION:
+                self._reset()
+            elif self.version is not None and header.version != self.version:
+                raise reader.fail(f"version byte {header.version} on a connection of version {self.version}")
+            return code, request, after(self.state, code)
+        except (WireError, IllegalRequest, ValueError, IndexError) as error:
+            raise ProtocolViolation(
+                f"the conversation holds a request that a requester may not send: {error}",
+                step=STEP_NEGOTIATION,
+                object=f"exchange {len(self.exchanges)}",
+                hint="the file was changed, or recorded from a requester that breaks the protocol",
+            ) from error
+
     def _check_version_byte(self, code: RequestCode, version: Version) -> None:
         expected = Version.V10 if code == RequestCode.GET_VERSION else (self.version or version)
         if version != expected:
-            raise self._violation(code, f"version byte {version} on a connection of version {expected}")
-
-    def _violation(self, code: RequestCode, message: str, hint: str = "") -> ProtocolViolation:
-        return ProtocolViolation(
-            message, step=STEP_OF_REQUEST.get(code, STEP_NEGOTIATION), object=f"answer to {code.name}", hint=hint
-        )
+            raise violation(code, f"version byte {version} on a connection of version {expected}")
 
     def _observe_error(self, code: RequestCode, request: bytes, response: bytes) -> ErrorResponse:
         reader = Reader(response, f"ERROR answering {code.name}")
@@ -227,7 +216,7 @@ class Connection:
         expected = self.version or Version.V10
         # With nothing negotiated, or for a message of the wrong version, an ERROR carries 1.0 (reference §1.1).
         if error.version not in (expected, Version.V10, Version(request[0])):
-            raise self._violation(code, f"ERROR with version {error.version} on a connection of version {expected}")
+            raise violation(code, f"ERROR with version {error.version} on a connection of version {expected}")
         self.exchanges[-1] = Exchange(request, response[: reader.offset])
         if code == RequestCode.GET_MEASUREMENTS:
             self.transcript.reset_l1()
@@ -239,10 +228,9 @@ class Connection:
     # -- connection set-up --------------------------------------------------------------------------------------------
 
     def _observe_version(self, request: bytes, reader: Reader) -> VersionResponse:
-        GetVersion.pull(Reader(request, "GET_VERSION"))
         answer = VersionResponse.pull(reader)
         if not answer.entries:
-            raise self._violation(RequestCode.GET_VERSION, "VERSION lists no version")
+            raise violation(RequestCode.GET_VERSION, "VERSION lists no version")
         self.offered_versions = answer.versions
         self.transcript.add_vca(request, reader.consumed())
         return answer
@@ -250,15 +238,15 @@ class Connection:
     def _observe_capabilities(self, request: bytes, reader: Reader) -> Capabilities:
         asked = GetCapabilities.pull(Reader(request, "GET_CAPABILITIES"))
         if asked.version not in self.offered_versions:
-            raise self._violation(RequestCode.GET_CAPABILITIES, f"version {asked.version} was not offered in VERSION")
+            raise violation(RequestCode.GET_CAPABILITIES, f"version {asked.version} was not offered in VERSION")
         answer = Capabilities.pull(reader)
         if answer.version != asked.version:
-            raise self._violation(
+            raise violation(
                 RequestCode.GET_CAPABILITIES, f"version byte {answer.version} where {asked.version} was asked"
             )
         fault = capabilities_fault(answer)
         if fault:
-            raise self._violation(RequestCode.GET_CAPABILITIES, fault)
+            raise violation(RequestCode.GET_CAPABILITIES, fault)
         self.version = self.transcript.version = asked.version
         self.requester_flags = asked.flags
         self.capabilities = answer
@@ -272,10 +260,11 @@ class Connection:
         try:
             selection = check_selection(offer, answer, flags)
         except BadSelection as error:
-            raise self._violation(RequestCode.NEGOTIATE_ALGORITHMS, str(error)) from error
+            raise violation(RequestCode.NEGOTIATE_ALGORITHMS, str(error)) from error
         self.offer = offer
         self.asym, self.base_hash = selection.asym, selection.base_hash
         self.measurement_hash, self.opaque_format = selection.measurement_hash, selection.opaque_format
+        self.slots.hash = self.hash
         self.layout = Layout(
             answer.version,
             BASE_HASH_FUNCTIONS[self.base_hash].size if self.base_hash else 0,
@@ -288,7 +277,7 @@ class Connection:
     def _multi_key(self, offer: NegotiateAlgorithms, flags: Capability) -> bool:
         asked = bool(offer.other_params & 0x10)
         if flags & Capability.MULTI_KEY_ONLY and not asked:
-            raise self._violation(
+            raise violation(
                 RequestCode.NEGOTIATE_ALGORITHMS, "the device only makes multi-key connections, and none was asked for"
             )
         return asked and bool(flags & (Capability.MULTI_KEY_ONLY | Capability.MULTI_KEY_NEGOTIABLE))
@@ -296,94 +285,17 @@ class Connection:
     # -- digests and certificates -------------------------------------------------------------------------------------
 
     def _observe_digests(self, request: bytes, reader: Reader) -> Digests:
-        GetDigests.pull(Reader(request, "GET_DIGESTS"))
         answer = Digests.pull(reader, self.layout)
-        code = RequestCode.GET_DIGESTS
-        if not answer.provisioned:
-            raise self._violation(
-                code,
-                "no slot holds a certificate chain",
-                hint="provision the device with its vendor's tool; there is nothing to authenticate yet",
-            )
-        if answer.version >= Version.V13 and answer.provisioned & ~answer.supported:
-            raise self._violation(
-                code, f"slots {answer.provisioned:#04x} are provisioned, only {answer.supported:#04x} supported"
-            )
-        for slot in answer.slots:
-            info = answer.info_of(slot)
-            if info is not None:
-                self._check_slot_info(slot, info.certificate_info & 7, info.key_usage, answer.digest_of(slot) or b"")
-        self.digests = answer
+        self.slots.take_digests(answer)
         self.transcript.add_b(request, reader.consumed())
         return answer
-
-    def _check_slot_info(self, slot: int, model: int, usage: int, digest: bytes) -> None:
-        code = RequestCode.GET_DIGESTS
-        if model > CertificateModel.GENERIC:
-            raise self._violation(code, f"slot {slot} has the undefined certificate model {model}")
-        if model == CertificateModel.NONE and any(digest):
-            raise self._violation(code, f"slot {slot} has a digest but no certificate model")
-        if slot == 0 and model == CertificateModel.GENERIC:
-            raise self._violation(code, "slot 0 may not hold a generic certificate")
-        if slot == 0 and not usage & 0x000F:
-            raise self._violation(code, "the key of slot 0 may be used for nothing")
 
     def _observe_certificate(self, request: bytes, reader: Reader) -> CertificateResponse:
         asked = GetCertificate.pull(Reader(request, "GET_CERTIFICATE"))
         answer = CertificateResponse.pull(reader)
-        code = RequestCode.GET_CERTIFICATE
-        if answer.slot != asked.slot:
-            raise self._violation(code, f"slot {answer.slot} answered where slot {asked.slot} was asked")
-        if answer.large != asked.large:
-            raise self._violation(code, "the large form is used on one side only")
-        size_only = bool(asked.param2 & 1) or asked.length == 0
-        if not size_only:
-            self._take_portion(asked, answer)
+        self.slots.take_portion(asked, answer, multi_key=self.layout.multi_key)
         self.transcript.add_b(request, reader.consumed())
         return answer
-
-    def _take_portion(self, asked: GetCertificate, answer: CertificateResponse) -> None:
-        code = RequestCode.GET_CERTIFICATE
-        portion = len(answer.portion)
-        if portion == 0:
-            raise self._violation(code, f"an empty portion of slot {asked.slot} at offset {asked.offset}")
-        if portion > asked.length:
-            raise self._violation(code, f"a portion of {portion} bytes where {asked.length} were asked")
-        total = asked.offset + portion + answer.remainder
-        limit = MAX_LARGE_CHAIN_SIZE if asked.large else MAX_CHAIN_SIZE
-        if total > limit:
-            raise self._violation(code, f"the chain of slot {asked.slot} is {total} bytes, more than {limit}")
-        if not self.layout.multi_key and answer.model:
-            raise self._violation(code, f"certificate model {answer.model} outside a multi-key connection")
-        if asked.offset == 0:
-            self._partial[asked.slot] = _PartialChain(total=total)
-            self.models[asked.slot] = answer.model & 7
-        partial = self._partial.get(asked.slot)
-        if partial is None or asked.offset != len(partial.data):
-            return  # a portion out of order, read on purpose: part of the transcript, not of a chain
-        if total != partial.total:
-            raise self._violation(
-                code, f"slot {asked.slot} was {partial.total} bytes long and is now {total} at offset {asked.offset}"
-            )
-        if answer.model & 7 != self.models[asked.slot]:
-            raise self._violation(code, f"the certificate model of slot {asked.slot} changes between portions")
-        partial.data += answer.portion
-        if len(partial.data) == partial.total:
-            self._complete_chain(asked.slot, bytes(self._partial.pop(asked.slot).data))
-
-    def _complete_chain(self, slot: int, chain: bytes) -> None:
-        code = RequestCode.GET_CERTIFICATE
-        if len(chain) <= CHAIN_HEADER_LENGTH + self.layout.hash_size:
-            raise self._violation(
-                code, f"the chain of slot {slot} is {len(chain)} bytes: there is no certificate in it"
-            )
-        length = int.from_bytes(chain[:2] if len(chain) <= MAX_CHAIN_SIZE else chain[:4], "little")
-        if length != len(chain):
-            raise self._violation(code, f"the chain of slot {slot} says {length} bytes and has {len(chain)}")
-        digest = self.digests.digest_of(slot) if self.digests else None
-        if digest is not None and self.hash is not None and self.hash.digest(chain) != digest:
-            raise self._violation(code, f"the chain of slot {slot} does not have the digest that DIGESTS gave for it")
-        self.chains[slot] = chain
 
     # -- challenge ----------------------------------------------------------------------------------------------------
 
@@ -397,20 +309,20 @@ class Connection:
         else:
             answered, expected = answer.param1 & 0x0F, asked.slot
         if answered != expected:
-            raise self._violation(code, f"slot {answered} answered where slot {expected} was challenged")
+            raise violation(code, f"slot {answered} answered where slot {expected} was challenged")
         if asked.slot != SLOT_PROVISIONED_KEY and not answer.slot_mask >> asked.slot & 1:
-            raise self._violation(code, f"the mask {answer.slot_mask:#04x} lacks the challenged slot {asked.slot}")
+            raise violation(code, f"the mask {answer.slot_mask:#04x} lacks the challenged slot {asked.slot}")
         if answer.param1 & 0x80 and not (self.requester_flags & Capability.MUT_AUTH and self.has(Capability.MUT_AUTH)):
-            raise self._violation(code, "mutual authentication is requested though it was not negotiated")
+            raise violation(code, "mutual authentication is requested though it was not negotiated")
         chain = self.chains.get(asked.slot)
         if chain is not None and self.hash is not None and self.hash.digest(chain) != answer.chain_hash:
-            raise self._violation(code, f"CertChainHash is not the hash of the chain read from slot {asked.slot}")
+            raise violation(code, f"CertChainHash is not the hash of the chain read from slot {asked.slot}")
         info = self.digests.info_of(asked.slot) if self.digests else None
         if info is not None and not info.key_usage & KeyUsage.CHALLENGE:
-            raise self._violation(code, f"the key of slot {asked.slot} may not be used for CHALLENGE")
+            raise violation(code, f"the key of slot {asked.slot} may not be used for CHALLENGE")
         self._check_opaque(code, answer.opaque)
         if answer.context != asked.context:
-            raise self._violation(code, "RequesterContext is not the one that was sent")
+            raise violation(code, "RequesterContext is not the one that was sent")
         message = reader.consumed()
         unsigned = message[: len(message) - len(answer.signature)]
         self.challenge = self._statement(
@@ -429,21 +341,21 @@ class Connection:
     ) -> Statement:
         code = RequestCode.CHALLENGE if context == Context.CHALLENGE_AUTH else RequestCode.GET_MEASUREMENTS
         if self.asym is None or self.base_hash is None or self.version is None:
-            raise self._violation(code, "a signature without a negotiated algorithm")
+            raise violation(code, "a signature without a negotiated algorithm")
         return Statement(
             context, self.version, self.asym, self.base_hash, slot, transcript, signature, nonces[0], nonces[1]
         )
 
     def _check_opaque(self, code: RequestCode, opaque: bytes) -> None:
         if opaque and self.layout.version >= Version.V12 and self.opaque_format == OpaqueFormat.NONE:
-            raise self._violation(code, f"{len(opaque)} bytes of opaque data though no opaque format was negotiated")
+            raise violation(code, f"{len(opaque)} bytes of opaque data though no opaque format was negotiated")
 
     def _check_nonces(self, code: RequestCode) -> None:
         statements = [self.challenge] if self.challenge else []
         statements += [self.measurements.statement] if self.measurements else []
         nonces = [statement.responder_nonce for statement in statements]
         if len(set(nonces)) != len(nonces):
-            raise self._violation(code, "the device signed twice with the same nonce of its own")
+            raise violation(code, "the device signed twice with the same nonce of its own")
 
     # -- measurements -------------------------------------------------------------------------------------------------
 
@@ -452,13 +364,13 @@ class Connection:
         answer = Measurements.pull(reader, self.layout, signed=asked.signed)
         code = RequestCode.GET_MEASUREMENTS
         blocks = answer.blocks()
-        self._check_operation(asked, answer, blocks)
+        self.measurement_count = check_operation(asked, answer, blocks) or self.measurement_count
         for block in blocks:
-            self._check_block(block)
+            check_block(block, self.measurement_hash)
         if asked.signed and answer.version > Version.V10 and answer.slot != asked.slot:
-            raise self._violation(code, f"slot {answer.slot} signed where slot {asked.slot} was asked")
+            raise violation(code, f"slot {answer.slot} signed where slot {asked.slot} was asked")
         if answer.context != asked.context:
-            raise self._violation(code, "RequesterContext is not the one that was sent")
+            raise violation(code, "RequesterContext is not the one that was sent")
         self._check_opaque(code, answer.opaque)
         self._series += blocks
         message = reader.consumed()
@@ -473,41 +385,6 @@ class Connection:
             self.transcript.reset_l1()
             self._series.clear()
         return answer
-
-    def _check_operation(
-        self, asked: GetMeasurements, answer: Measurements, blocks: tuple[MeasurementBlock, ...]
-    ) -> None:
-        code = RequestCode.GET_MEASUREMENTS
-        if asked.operation == 0:
-            if blocks or answer.record:
-                raise self._violation(code, "blocks in the answer to a question for their number")
-            if answer.param1 in (0, 0xFF):
-                raise self._violation(code, f"{answer.param1} is no number of measurement indices")
-            self.measurement_count = answer.param1
-        elif asked.operation == 0xFF:
-            if not blocks:
-                raise self._violation(code, "no block in the answer to a request for all measurements")
-            indices = [block.index for block in blocks]
-            if len(set(indices)) != len(indices):
-                raise self._violation(code, "two blocks have the same index")
-        elif [block.index for block in blocks] != [asked.operation]:
-            got = ", ".join(str(block.index) for block in blocks) or "none"
-            raise self._violation(code, f"block {asked.operation} was asked, the answer holds {got}")
-
-    def _check_block(self, block: MeasurementBlock) -> None:
-        code = RequestCode.GET_MEASUREMENTS
-        if block.index in (0, 0xFF):
-            raise self._violation(code, f"a block with the reserved index {block.index}")
-        if block.specification != 1:
-            raise self._violation(
-                code, f"block {block.index} has the measurement specification {block.specification:#x}, not DMTF"
-            )
-        function = MEASUREMENT_HASH_FUNCTIONS.get(self.measurement_hash) if self.measurement_hash else None
-        if not block.raw and function is not None and len(block.value) != function.size:
-            raise self._violation(
-                code,
-                f"block {block.index} has a digest of {len(block.value)} bytes, {function.name} has {function.size}",
-            )
 
     _OBSERVERS: Mapping[RequestCode, Callable[[Connection, bytes, Reader], Response]] = {
         RequestCode.GET_VERSION: _observe_version,
