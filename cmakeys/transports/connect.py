@@ -1,0 +1,180 @@
+"""From a device's URL to an open transport.
+
+==================================================== ========================================================
+URL                                                  way
+==================================================== ========================================================
+`emu://HOST[:2323][?transport=doe|mctp|tcp|none]`    an emulator's socket; DOE unless told otherwise
+`…&hello=yes|no`                                     exchange the emulator's hello first (no)
+`…&end=continue|shutdown|close`                      how to leave it (continue, which keeps DMTF's alive)
+`tcp://HOST[:4194]`                                  SPDM over TCP, DSP0287
+`replay:FILE`                                        the answers of a recording
+`pci:DDDD:BB:SS.F`                                   a mailbox of this machine; not supported yet
+==================================================== ========================================================
+
+No connection is ever made to a host that the URL does not name. A URL that makes no sense is a `UsageProblem`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from cmakeys.errors import Unsupported, UsageProblem
+from cmakeys.transports import emulator_socket, tcp
+from cmakeys.transports.base import Deadline, Transport
+from cmakeys.transports.emulator_socket import EmulatorSocket, End
+from cmakeys.transports.framing import Framing
+from cmakeys.transports.recording import Recording
+from cmakeys.transports.replay import ReplayTransport
+from cmakeys.transports.tcp import TcpTransport
+
+Choice = TypeVar("Choice")
+
+EXAMPLES = "write emu://127.0.0.1:2323?transport=doe, tcp://HOST:4194, pci:0000:01:00.0 or replay:FILE"
+URL_MAXIMUM = 4096
+
+_TRANSPORTS = {"none": Framing.NONE, "mctp": Framing.MCTP, "doe": Framing.PCI_DOE, "tcp": Framing.TCP}
+_YES_OR_NO = {"yes": True, "no": False}
+_ENDS = {end.value: end for end in End}
+_PCI = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatorUrl:
+    """`emu://…`, taken apart."""
+
+    host: str
+    port: int = emulator_socket.DEFAULT_PORT
+    framing: Framing = Framing.PCI_DOE
+    hello: bool = False
+    end: End = End.CONTINUE
+
+
+@dataclass(frozen=True, slots=True)
+class TcpUrl:
+    """`tcp://…`, taken apart."""
+
+    host: str
+    port: int = tcp.DEFAULT_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayUrl:
+    """`replay:…`, taken apart."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PciUrl:
+    """`pci:…`; the function's name as the kernel writes it."""
+
+    function: str
+
+
+def parse_url(url: str) -> EmulatorUrl | TcpUrl | ReplayUrl | PciUrl:
+    """Take a device's URL apart."""
+    if len(url) > URL_MAXIMUM or not url.isprintable():
+        raise UsageProblem("a device's URL has at most 4096 printable characters", object=url[:64], hint=EXAMPLES)
+    scheme, _, rest = url.partition(":")
+    match scheme.lower():
+        case "emu":
+            return _emulator(url)
+        case "tcp":
+            return _tcp(url)
+        case "replay" if rest:
+            return ReplayUrl(Path(rest))
+        case "pci" if _PCI.fullmatch(rest):
+            return PciUrl(rest.lower())
+        case "pci":
+            raise UsageProblem("a PCI function is written DDDD:BB:SS.F", object=url, hint="such as pci:0000:01:00.0")
+    raise UsageProblem("this is no device's URL", object=url, hint=EXAMPLES)
+
+
+def open_transport(url: str, deadline: Deadline) -> Transport:
+    """Connect to the device that `url` names; the caller closes the transport."""
+    target = parse_url(url)
+    match target:
+        case EmulatorUrl(host, port, framing, hello, end):
+            return EmulatorSocket.connect(host, port, url, deadline, framing=framing, hello=hello, end=end)
+        case TcpUrl(host, port):
+            return TcpTransport.connect(host, port, url, deadline)
+        case ReplayUrl(path):
+            return ReplayTransport(Recording.read(path), url)
+        case PciUrl():
+            raise Unsupported(
+                "the DOE mailbox of a PCI function is not supported yet",
+                object=url,
+                hint="it arrives with DOE; until then check the device through an emulator socket or a saved file",
+            )
+
+
+def framing_of(url: str) -> Framing:
+    """The framing in which a conversation over this URL is recorded."""
+    target = parse_url(url)
+    match target:
+        case EmulatorUrl():
+            return target.framing
+        case TcpUrl():
+            return Framing.TCP
+        case _:
+            return Framing.PCI_DOE
+
+
+def _split(url: str) -> SplitResult:
+    """Scheme, host, port and query, and nothing else in it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UsageProblem(f"this URL cannot be read: {error}", object=url, hint=EXAMPLES) from None
+    if not parts.hostname or port == 0:
+        raise UsageProblem("a host is missing, or the port is 0", object=url, hint=EXAMPLES)
+    if parts.path not in ("", "/") or parts.fragment or "@" in parts.netloc:
+        raise UsageProblem("only host, port and options have a place here", object=url, hint=EXAMPLES)
+    return parts
+
+
+def _emulator(url: str) -> EmulatorUrl:
+    parts = _split(url)
+    options = {"transport": "doe", "hello": "no", "end": "continue"}
+    seen: set[str] = set()
+    for name, value in _options(parts.query, url):
+        if name not in options or name in seen:
+            raise UsageProblem(
+                f"option {name!r} is {'given twice' if name in seen else 'unknown'}",
+                object=url,
+                hint=f"the options are {', '.join(options)}",
+            )
+        seen.add(name)
+        options[name] = value
+    return EmulatorUrl(
+        parts.hostname or "",
+        parts.port or emulator_socket.DEFAULT_PORT,
+        _choice("transport", options["transport"], _TRANSPORTS, url),
+        _choice("hello", options["hello"], _YES_OR_NO, url),
+        _choice("end", options["end"], _ENDS, url),
+    )
+
+
+def _tcp(url: str) -> TcpUrl:
+    parts = _split(url)
+    if parts.query:
+        raise UsageProblem("tcp:// has no options", object=url)
+    return TcpUrl(parts.hostname or "", parts.port or tcp.DEFAULT_PORT)
+
+
+def _options(query: str, url: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=8)
+    except ValueError as error:
+        raise UsageProblem(f"the options cannot be read: {error}", object=url) from None
+
+
+def _choice(name: str, value: str, choices: dict[str, Choice], url: str) -> Choice:
+    if value not in choices:
+        raise UsageProblem(f"{name}={value} is not known", object=url, hint=f"{name} is {' or '.join(choices)}")
+    return choices[value]
