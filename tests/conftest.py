@@ -1,3 +1,21 @@
 """What every test of the suite shares."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
 pytest_plugins = ["tests.rings"]
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of recorded conversations and real evidence, which lies beside the checkout and is not part of it."""
+    from tests.rings import cannot  # imported late: a plugin must be registered before it is imported
+
+    if not SHARED_DATA.is_dir():
+        cannot("the recorded data is not at ../shared/data beside the checkout")
+    return SHARED_DATA

@@ -40,9 +40,6 @@ from cmakeys.spdm.messages.version import GetVersion
 from cmakeys.spdm.offer import Offer
 from cmakeys.spdm.violation import STEP_NEGOTIATION, STEP_OF_REQUEST, ProtocolViolation
 
-_PORTION_HEADER = 16
-"""Bytes of the longest CERTIFICATE header."""
-
 
 class MeasurementMode(Enum):
     """How measurements are asked for."""
@@ -57,7 +54,7 @@ class Plan:
     """What one attestation asks of a device.
 
     `slots` are the slots whose chains are read, None for all provisioned ones; `slot` is the one that must prove
-    possession, None for the lowest provisioned. `skip_chains` allows a chain that is known by its digest.
+    possession, None for the lowest provisioned.
     """
 
     slots: frozenset[int] | None = None
@@ -164,18 +161,13 @@ class Requester:
         """GET_CERTIFICATE, portion by portion; the chain structure."""
         offset = 0
         large = self.connection.large_chains()
-        length = min(self.offer.portion_length, self.offer.data_transfer_size - _PORTION_HEADER)
-        if self.connection.chunking():
-            length = self.offer.portion_length
         for _ in range(self.limits.portions):
-            request = GetCertificate(self._version, slot, offset, length, large)
+            request = GetCertificate(self._version, slot, offset, self.offer.portion_length, large)
             answer = yield from self._delivery.ask(RequestCode.GET_CERTIFICATE, request.push)
             assert isinstance(answer, CertificateResponse)  # noqa: S101 (as above)
             offset += len(answer.portion)
             if answer.remainder == 0:
                 return self.connection.chains[slot]
-            if not large:
-                length = min(self.offer.portion_length, length, answer.remainder) or length
         raise ProtocolViolation(
             f"the chain of slot {slot} did not end within {self.limits.portions} portions",
             step=STEP_OF_REQUEST[RequestCode.GET_CERTIFICATE],
