@@ -30,6 +30,17 @@ def leaf_problems(leaf: Certificate, *, spdm_minor: int | None, alias: bool) -> 
     return tuple(problems)
 
 
+def claims_hardware_identity(certificate: Certificate) -> bool:
+    """Whether the SPDM extension marks a certificate as the device's own (DSP0274 §10.6.1.4); malformed is no."""
+    for extension in certificate.parsed.extensions:
+        if extension.oid.dotted_string == DMTF_SPDM_EXTENSION_OID:
+            try:
+                return HARDWARE_IDENTITY_DER in _spdm_extension_oids(extension.value.public_bytes())
+            except DerError:
+                return False
+    return False
+
+
 def _leaf_version(leaf: Certificate, spdm_minor: int | None) -> list[str]:
     problems = []
     if leaf.parsed.version is not x509.Version.v3:
