@@ -18,6 +18,7 @@ from typing import Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.x509 import InvalidVersion
 
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.der import OBJECT_IDENTIFIER, SEQUENCE, DerError, Element, read_element
@@ -232,7 +233,7 @@ def _read_pkcs7(data: bytes, source: str, offset: int) -> Iterator[Certificate]:
         warnings.simplefilter("ignore")
         try:
             found = pkcs7.load_der_pkcs7_certificates(data)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, InvalidVersion) as error:
             raise _problem(f"PKCS#7 that cannot be read: {error}", source, offset) from error
     if not found:
         raise _problem("PKCS#7 without a certificate", source, offset)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -25,6 +27,17 @@ MAX_CERTIFICATE_SIZE = 65535
 """Bytes; the largest single certificate any source may hand us: a classic SPDM chain is no larger."""
 
 
+@contextmanager
+def _oddities_accepted() -> Iterator[None]:
+    """Keep the library from warning of what it may refuse one day, such as a serial number of zero.
+
+    Such certificates are in the field; what to say about them is for the linter, not for stderr.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 class CertificateProblem(EvidenceProblem):
     """Bytes that should be a certificate are not one, or it does not hold."""
 
@@ -36,7 +49,8 @@ class Certificate:
     """A certificate with its place of origin.
 
     `source` names the file, slot or stream it was read from and `offset` the byte at which its DER (or PEM block)
-    starts there; both are for messages only and take no part in equality.
+    starts there; both are for messages only and take no part in equality. Make one with `from_der`, which is where
+    bytes that are no certificate are found out.
     """
 
     der: bytes
@@ -54,10 +68,10 @@ class Certificate:
             raise CertificateProblem(f"{len(der)} bytes, more than {MAX_CERTIFICATE_SIZE}", object=where)
         certificate = cls(bytes(der), source, offset)
         try:
-            # The library warns of oddities it may refuse one day (a serial number of zero); they are for the linter.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                certificate._read_everything()
+            parsed = certificate.parsed
+            # What cannot be read must fail here, once, with a name and an offset, not wherever it is first asked for.
+            _ = (parsed.version, parsed.not_valid_before_utc, parsed.not_valid_after_utc, certificate.serial_number)
+            _ = (certificate.self_issued, certificate.subject, certificate.issuer)
         except (
             ValueError,
             TypeError,
@@ -74,17 +88,20 @@ class Certificate:
             ) from error
         return certificate
 
-    def _read_everything(self) -> None:
-        """Read each field once: the library parses lazily, and what cannot be read must fail with a name and offset."""
-        parsed = self.parsed
-        _ = (parsed.version, parsed.subject, parsed.issuer, parsed.serial_number, parsed.signature_algorithm_parameters)
-        _ = (parsed.not_valid_before_utc, parsed.not_valid_after_utc, parsed.extensions)
-        _ = (self.self_issued, self.subject, self.issuer)
-
     @cached_property
     def parsed(self) -> x509.Certificate:
-        """The library's view of the certificate."""
-        return x509.load_der_x509_certificate(self.der)
+        """The library's view of the certificate, names and extensions read; it raises nothing after `from_der`."""
+        with _oddities_accepted():
+            parsed = x509.load_der_x509_certificate(self.der)
+            # The library parses these when they are first asked for, and keeps them.
+            _ = (parsed.subject, parsed.issuer, parsed.extensions)
+            return parsed
+
+    @cached_property
+    def serial_number(self) -> int:
+        """The issuer's number for it; from a careless issuer also zero or negative (RFC 5280 §4.1.2.2)."""
+        with _oddities_accepted():
+            return self.parsed.serial_number
 
     @cached_property
     def fingerprint(self) -> str:

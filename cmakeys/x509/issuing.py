@@ -116,4 +116,4 @@ def claims_self_signature(certificate: Certificate) -> bool:
             return True
         return authority.key_identifier == subject_key
     serial = authority.authority_cert_serial_number
-    return serial is None or serial == certificate.parsed.serial_number
+    return serial is None or serial == certificate.serial_number

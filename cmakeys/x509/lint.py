@@ -263,6 +263,8 @@ def _dates(certificate: Certificate, now: datetime, horizon: timedelta) -> Itera
 def _oddities(certificate: Certificate) -> Iterator[Finding]:
     if not certificate.parsed.subject.rdns:
         yield Finding(Severity.ERROR, "empty-subject", "has no subject, so no certificate can name it as its issuer")
+    if certificate.serial_number <= 0:
+        yield Finding(Severity.INFO, "serial-number", "its serial number is not positive, against RFC 5280")
     try:
         certificate.parsed.extensions.get_extension_for_class(SubjectKeyIdentifier)
     except ExtensionNotFound:

@@ -1,0 +1,20 @@
+"""The fuzz targets run, and a short run of each finds nothing."""
+
+from __future__ import annotations
+
+from tests.fuzz import fuzz_bundle
+
+
+def test_a_short_run_on_certificates_finds_nothing() -> None:
+    tried, finding = fuzz_bundle.fuzz(1.0, seed=2)
+    assert finding is None
+    assert tried > 0
+
+
+def test_the_target_can_find_something() -> None:
+    def broken(data: bytes) -> None:
+        raise IndexError(len(data))
+
+    finding = fuzz_bundle.try_one(b"x", (broken,))
+    assert finding is not None
+    assert isinstance(finding.error, IndexError)
