@@ -68,6 +68,7 @@ def _key_refusal(certificate: Certificate) -> str | None:
         if certificate.parsed.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS:
             return "the key is restricted to RSASSA-PSS (ENOPKG)"
         if key.key_size > MAX_RSA_BITS:
+            # An intermediate would load, since nothing is verified with its key then, and would be of no use.
             return f"RSA {key.key_size} is more than the kernel's {MAX_RSA_BITS} bits (EINVAL)"
         return None
     if isinstance(key, _ML_DSA_KEYS):
@@ -86,7 +87,7 @@ def _signature_refusal(certificate: Certificate) -> str | None:
     if claims_self_signature(certificate):
         problem = signature_problem(certificate, certificate)
         if problem and problem.endswith("is wrong"):
-            return "it says it is self-signed, but the signature is wrong (EKEYREJECTED)"
+            return "it says it is self-signed, but the signature is wrong (EKEYREJECTED or EINVAL)"
     return None
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes, CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -89,6 +89,7 @@ def issue(
     *,
     kind: str = "p256",
     number: int = 0,
+    public_key: CertificatePublicKeyTypes | None = None,
     ca: bool | None = True,
     path_length: int | None = None,
     key_usage: x509.KeyUsage | None = CA_USAGE,
@@ -100,14 +101,18 @@ def issue(
     subject_key_id: bool = True,
     extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
 ) -> Issued:
-    """Issue a certificate for `subject`, by `by` or self-signed; `ca=None` leaves basicConstraints out."""
+    """Issue a certificate for `subject`, by `by` or self-signed.
+
+    `ca=None` leaves basicConstraints out; with `public_key` the certificate is about a key that nobody here holds.
+    """
     key = make_key(kind, number)
+    public = public_key or key.public_key()
     issuer = by.certificate.parsed.subject if by else name(subject)
     builder = (
         x509.CertificateBuilder()
         .subject_name(name(subject))
         .issuer_name(issuer if issuer_name is None else name(issuer_name))
-        .public_key(key.public_key())
+        .public_key(public)
         .serial_number(int.from_bytes(subject.encode()[:8], "big") + 1)
         .not_valid_before(not_before)
         .not_valid_after(not_after)
@@ -117,7 +122,7 @@ def issue(
     if key_usage is not None:
         builder = builder.add_extension(key_usage, critical=True)
     if subject_key_id:
-        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
     signer = signing_key or (by.key if by else key)
