@@ -39,7 +39,7 @@ URL_MAXIMUM = 4096
 _TRANSPORTS = {"none": Framing.NONE, "mctp": Framing.MCTP, "doe": Framing.PCI_DOE, "tcp": Framing.TCP}
 _YES_OR_NO = {"yes": True, "no": False}
 _ENDS = {end.value: end for end in End}
-_PCI = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", re.ASCII | re.IGNORECASE)
+_PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
