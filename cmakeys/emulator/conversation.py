@@ -1,0 +1,158 @@
+"""One connection as the emulated responder sees it: everything that a GET_VERSION throws away.
+
+The handlers of `negotiation`, `attestation` and `transfers` work on it. It knows how large a response may be, signs
+statements with a slot's key and passes every response by the lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from cmakeys.emulator.hardware import Hardware, SlotChain
+from cmakeys.emulator.keys import sign_statement
+from cmakeys.emulator.lies.lie import Message
+from cmakeys.spdm.algorithms import (
+    BASE_HASH_FUNCTIONS,
+    SIGNATURE_SIZES,
+    BaseAsym,
+    BaseHash,
+    HashFunction,
+    MeasurementHash,
+    OpaqueFormat,
+    PqcAsym,
+)
+from cmakeys.spdm.chunks import ChunkAssembler
+from cmakeys.spdm.codes import Capability, ErrorCode, Version
+from cmakeys.spdm.messages.chunking import ChunkSend
+from cmakeys.spdm.messages.error import ErrorResponse, extended_u32
+from cmakeys.spdm.signing import Context, Statement
+from cmakeys.spdm.states import State
+from cmakeys.spdm.transcript import Transcript
+
+M = TypeVar("M", bound=Message)
+
+
+class Refusal(Exception):
+    """The device answers this request with an ERROR."""
+
+    def __init__(self, code: ErrorCode, data: int = 0, extended: bytes = b"") -> None:
+        super().__init__(code.name)
+        self.code = code
+        self.data = data
+        self.extended = extended
+
+
+@dataclass(slots=True)
+class Conversation:
+    """State of one connection. Sizes are bytes; `limit` is the requester's DataTransferSize, None before 1.2."""
+
+    hardware: Hardware
+    state: State = State.NOT_STARTED
+    version: Version | None = None
+    transcript: Transcript = field(default_factory=Transcript)
+    flags: Capability = Capability(0)
+    requester_flags: Capability = Capability(0)
+    limit: int | None = None
+    max_message_size: int | None = None
+    asym: BaseAsym | PqcAsym | None = None
+    base_hash: BaseHash | None = None
+    measurement_hash: MeasurementHash | None = None
+    opaque_format: OpaqueFormat = OpaqueFormat.NONE
+    multi_key: bool = False
+    handle: int = 0
+    outgoing: Iterator[ChunkSend] | None = None
+    sequence: int = 0
+    incoming: ChunkAssembler | None = None
+    deferred: bytes | None = None
+    token: int = 0
+
+    # -- what was negotiated -------------------------------------------------------------------------------------
+
+    def negotiated_version(self) -> Version:
+        """The version; before there is one, the 1.0 that set-up messages carry."""
+        return self.version or Version.V10
+
+    def hash(self) -> HashFunction:
+        """The base hash. Raises `Refusal` when none was selected."""
+        if self.base_hash is None:
+            raise Refusal(ErrorCode.UNEXPECTED_REQUEST)
+        return BASE_HASH_FUNCTIONS[self.base_hash]
+
+    def signature_size(self) -> int:
+        """Bytes of a signature. Raises `Refusal` when no algorithm was selected."""
+        if self.asym is None:
+            raise Refusal(ErrorCode.UNEXPECTED_REQUEST)
+        return SIGNATURE_SIZES[self.asym]
+
+    def slots(self) -> dict[int, SlotChain]:
+        """The provisioned slots under the negotiated algorithms."""
+        if self.asym is None or self.base_hash is None:
+            raise Refusal(ErrorCode.UNEXPECTED_REQUEST)
+        return self.hardware.provisioned(self.asym, self.base_hash)
+
+    def slot(self, number: int) -> SlotChain:
+        """What one slot holds. Raises `Refusal` for an empty one."""
+        chain = self.slots().get(number)
+        if chain is None:
+            raise Refusal(ErrorCode.INVALID_REQUEST)
+        return chain
+
+    def slot_mask(self) -> int:
+        """The provisioned slots as a mask."""
+        return sum(1 << slot for slot in self.slots())
+
+    def opaque(self) -> bytes:
+        """The device's opaque data, where this connection allows any."""
+        allowed = self.negotiated_version() < Version.V12 or self.opaque_format != OpaqueFormat.NONE
+        return self.hardware.settings.opaque if allowed else b""
+
+    # -- sizes ---------------------------------------------------------------------------------------------------
+
+    def chunking(self) -> bool:
+        """Both sides may chunk."""
+        return bool(self.flags & self.requester_flags & Capability.CHUNK)
+
+    def transfer_size(self) -> int | None:
+        """The largest transport message this device sends, None when only the transport limits it."""
+        if self.limit is None:
+            return None
+        return min(self.limit, self.hardware.settings.data_transfer_size)
+
+    def room(self, header: int) -> int:
+        """How many bytes of payload a response with `header` bytes of its own may carry."""
+        if self.chunking() and self.max_message_size is not None:
+            return self.max_message_size - header
+        return (self.transfer_size() or self.hardware.settings.data_transfer_size) - header
+
+    def check_size(self, size: int) -> None:
+        """Refuse a response of `size` bytes that this requester cannot receive."""
+        most = self.max_message_size if self.chunking() else self.limit
+        if most is not None and size > most:
+            raise Refusal(ErrorCode.RESPONSE_TOO_LARGE, extended=extended_u32(size))
+
+    # -- answering -----------------------------------------------------------------------------------------------
+
+    def amend(self, message: M) -> M:
+        """Pass a response by the lies."""
+        return self.hardware.lies.amend(message, self)
+
+    def encode(self, message: Message) -> bytes:
+        """The octets of a response that carries no signature."""
+        return self.hardware.lies.encode(self.amend(message).push(), self)
+
+    def error(self, refusal: Refusal) -> bytes:
+        """The octets of an ERROR."""
+        message = ErrorResponse(self.negotiated_version(), refusal.code, refusal.data, refusal.extended)
+        return self.amend(message).push()
+
+    def sign(self, context: Context, slot: int, transcript: bytes, nonces: tuple[bytes, bytes]) -> bytes:
+        """Sign a transcript with the key of `slot`; `nonces` are the requester's and the responder's."""
+        if self.asym is None or self.base_hash is None or self.version is None:
+            raise Refusal(ErrorCode.UNEXPECTED_REQUEST)
+        statement = Statement(
+            context, self.version, self.asym, self.base_hash, slot, transcript, b"", nonces[0], nonces[1]
+        )
+        lies = self.hardware.lies
+        return lies.signature(sign_statement(lies.statement(statement), self.slot(slot).credentials.key))
