@@ -1,0 +1,104 @@
+"""What the register holds, as values: an enrolled device and what was found out about it since."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from cmakeys.errors import UsageProblem
+from cmakeys.x509.certificate import Certificate
+from cmakeys.x509.identity import PciIdentity
+from cmakeys.x509.pin import Pin
+
+MAX_NAME_LENGTH = 64
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+UNREACHABLE = "unreachable"
+"""The one outcome that is no verdict on a device: nothing was found out."""
+
+
+def check_device_name(name: str) -> str:
+    """Return `name` if it can name a device: letters, digits, `.`, `_` and `-`, so that it is never taken for a URL.
+
+    Raises `UsageProblem` otherwise.
+    """
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
+        raise UsageProblem(
+            f"{name[: MAX_NAME_LENGTH + 1]!r} cannot name a device",
+            hint=f"use letters, digits, '.', '_' and '-', at most {MAX_NAME_LENGTH}, beginning with a letter or digit",
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """What a connection was negotiated to, in SPDM's names: `1.2`, `ECDSA-P384`, `SHA-384`; empty is not known."""
+
+    version: str = ""
+    asymmetric: str = ""
+    hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceMeasurement:
+    """One measurement as it was when the device was enrolled.
+
+    `value_type` is the byte DMTFSpecMeasurementValueType, bit 7 saying that `value` is a raw bit stream.
+    """
+
+    index: int
+    value_type: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledDevice:
+    """A device that this machine knows and wants checked.
+
+    `chain` is that of the enrolment, root first. `slot` is the slot that proved possession, and None lets the device's
+    lowest provisioned one do so. `at_enrolment` and `last` are what was negotiated then and at the last check that the
+    device passed. Raises `UsageProblem` for a name that cannot be one or a time without a zone.
+    """
+
+    name: str
+    address: str
+    pin: Pin
+    chain: tuple[Certificate, ...]
+    enrolled_at: datetime
+    identity: PciIdentity | None = None
+    slot: int | None = None
+    at_enrolment: Negotiated = Negotiated()
+    last: Negotiated = Negotiated()
+    measurements: tuple[ReferenceMeasurement, ...] = ()
+    root_name: str = ""
+    root_fingerprint: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what the register's readers rely on."""
+        check_device_name(self.name)
+        if self.enrolled_at.tzinfo is None:
+            raise UsageProblem("the time of an enrolment needs a zone", object=self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRecord:
+    """One check of one device, for its history.
+
+    `outcome` is the verdict's word, `reason` one line for a person, `detail` the whole verdict as JSON text.
+    `negotiated` is given when the device passed: it becomes what the next check compares with, and a device that
+    failed must not be able to change that.
+    """
+
+    device: str
+    checked_at: datetime
+    outcome: str
+    reason: str = ""
+    detail: str = ""
+    negotiated: Negotiated | None = None
+
+    @property
+    def is_verdict(self) -> bool:
+        """Whether this says anything about the device."""
+        return self.outcome != UNREACHABLE

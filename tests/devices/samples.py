@@ -1,0 +1,39 @@
+"""Enrolled devices and checks to fill a register with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from cmakeys.devices.enrolled import CheckRecord, EnrolledDevice, Negotiated, ReferenceMeasurement
+from cmakeys.x509.identity import PciIdentity
+from cmakeys.x509.pin import PinKind, compute_pin
+from tests.devices.chains import alias_chain
+
+ENROLLED_AT = datetime(2040, 1, 2, 3, 4, 5, tzinfo=UTC)
+NEGOTIATED = Negotiated("1.2", "ECDSA-P384", "SHA-384")
+
+
+def sample(name: str = "gpu0", **changes: object) -> EnrolledDevice:
+    chain = alias_chain("v1", marked=True)
+    device = EnrolledDevice(
+        name=name,
+        address=f"emu://{name}:2323?transport=doe",
+        pin=compute_pin(PinKind.DEVICE_CERTIFICATE, chain),
+        chain=chain,
+        enrolled_at=ENROLLED_AT,
+        identity=PciIdentity(0x10DE, 0x2336, 0x030200, 0xA1, 0x10DE, 0x16C1, 0x48B02D92494BADF4),
+        slot=0,
+        at_enrolment=NEGOTIATED,
+        last=NEGOTIATED,
+        measurements=(ReferenceMeasurement(1, 0, bytes(48)), ReferenceMeasurement(7, 0x83, b"raw")),
+        root_name="vendor",
+        root_fingerprint=chain[0].fingerprint,
+        note="rack 3, slot 2",
+    )
+    return replace(device, **changes)  # type: ignore[arg-type]  # the caller names fields of EnrolledDevice
+
+
+def checked(name: str = "gpu0", outcome: str = "trusted", minutes: int = 0, **changes: object) -> CheckRecord:
+    record = CheckRecord(name, ENROLLED_AT + timedelta(minutes=minutes), outcome, f"it is {outcome}", "{}")
+    return replace(record, **changes)  # type: ignore[arg-type]  # the caller names fields of CheckRecord
