@@ -236,3 +236,10 @@ class Driver:
         _, signed = self.measurements(slot=slot)
         assert signed is not None
         verify_statement(signed, leaf.public_key)
+
+
+def error_of(octets: bytes | None) -> tuple[int, int, int]:
+    """Version, code and data of an ERROR."""
+    assert octets is not None
+    assert octets[1] == ResponseCode.ERROR
+    return octets[0], octets[2], octets[3]
