@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import fuzz_bundle
+from tests.fuzz import fuzz_bundle, fuzz_requester
 
 
 def test_a_short_run_on_certificates_finds_nothing() -> None:
@@ -18,3 +18,7 @@ def test_the_target_can_find_something() -> None:
     finding = fuzz_bundle.try_one(b"x", (broken,))
     assert finding is not None
     assert isinstance(finding.error, IndexError)
+
+
+def test_a_short_run_on_conversations_finds_nothing() -> None:
+    assert fuzz_requester.fuzz(1.0, seed=3) > 0
