@@ -47,10 +47,11 @@ INPUT_OUTPUT = frozenset(
 )
 INPUT_OUTPUT_CALLS = frozenset({"open", "print", "input", "breakpoint", "__import__"})
 
-# Packages from elsewhere, and who may use them. Crypto (pycryptodome) is optional: Ed448 with a context string.
+# Packages from elsewhere, and who may use them. Crypto (pycryptodome) is optional: Ed448 with a context string, which
+# spdm verifies and the emulator signs with.
 THIRD_PARTY: dict[str, frozenset[str]] = {
     "cryptography": frozenset(ALLOWED),
-    "Crypto": frozenset({"spdm"}),
+    "Crypto": frozenset({"spdm", "emulator"}),
     "yaml": frozenset(ALLOWED) - PURE,
     "typer": frozenset({"cli"}),
 }
