@@ -32,7 +32,9 @@ class Noun:
     verbs: bool = True
 
 
-NOUNS: tuple[Noun, ...] = ()
+NOUNS: tuple[Noun, ...] = (
+    Noun("keyring", "cmakeys.cli.keyring", "Compare the kernel's keyring with the trusted roots, and put them there."),
+)
 
 
 def noun_app(help: str) -> typer.Typer:  # noqa: A002 typer's own name for it

@@ -215,17 +215,16 @@ class _Auditor:
 
     def _keyring(self, member: Member) -> AuditFinding:
         walk = _walk(self.keyctl, member.serial)
-        found = f"it holds {walk.found} certificate{'' if walk.found == 1 else 's'} that the kernel believes"
-        deeper = f", {walk.too_deep} more lie too deep to be found" if walk.too_deep else ""
-        unread = f", {walk.unread} keys or rings in it cannot be read" if walk.unread else ""
-        harmless = not walk.found and not walk.unread
-        return _finding(
-            Severity.WARNING if harmless else Severity.ERROR,
-            "foreign-keyring",
-            member,
-            f"another keyring is linked here; {found}{deeper}{unread}",
-            f"look at it with keyctl show {member.serial}; take it out with keyctl unlink",
-        )
+        hint = f"look at it with keyctl show {member.serial}; take it out with keyctl unlink"
+        if not walk.found and not walk.unread:
+            deep = f"; {walk.too_deep} certificates in it lie too deep for a lookup" if walk.too_deep else ""
+            message = f"another keyring is linked here; nothing in it is believed{deep}"
+            return _finding(
+                Severity.WARNING if walk.too_deep else Severity.INFO, "foreign-keyring", member, message, hint
+            )
+        unread = f"; {walk.unread} keys or rings in it cannot be read" if walk.unread else ""
+        message = f"another keyring is linked here; certificates in it that the kernel believes: {walk.found}{unread}"
+        return _finding(Severity.ERROR, "foreign-keyring", member, message, hint)
 
 
 def _foreign_type(member: Member) -> AuditFinding:

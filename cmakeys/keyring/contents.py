@@ -167,14 +167,16 @@ def read_contents(keyctl: Keyctl, ring: Keyring) -> Contents:
         except KeyctlError as error:
             if error.errno in (errno.ENOKEY, errno.EKEYREVOKED, errno.EKEYEXPIRED):
                 continue  # displaced by another run, or killed, since we saw it
-            if error.errno == errno.EACCES and managed.serial not in _still(keyctl, ring):
+            if error.errno != errno.EACCES:
+                raise explain(error, f"{MANAGED} ({managed.serial:#x}) in {ring.label}") from error
+            if managed.serial not in _serials(keyctl, ring):
                 continue
-            raise explain(error, f"{MANAGED} ({managed.serial:#x}) in {ring.label}") from error
+            inside = ()  # not our ring, for ours can be read: `ring_fault` says so
         return Contents(direct, ManagedRing(managed.serial, managed.info, inside))
     raise Temporary("it is being changed all the time", object=ring.label, hint="try again later")
 
 
-def _still(keyctl: Keyctl, ring: Keyring) -> tuple[Serial, ...]:
+def _serials(keyctl: Keyctl, ring: Keyring) -> tuple[Serial, ...]:
     try:
         return keyctl.members(ring.serial)
     except KeyctlError as error:

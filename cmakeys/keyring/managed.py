@@ -180,6 +180,15 @@ def apply(
     return ApplyResult(True, difference.add, difference.remove, now.managed)
 
 
+def rehearse(anchors: Sequence[Anchor], *, keyctl: Keyctl | None = None) -> None:
+    """Build the ring that `apply` would link, and drop it: whether this kernel takes every certificate.
+
+    Raises `RootsRefused` when it does not.
+    """
+    with _build(keyctl or Keyctl(), anchors):
+        pass
+
+
 def status(ring: Keyring, *, keyctl: Keyctl | None = None) -> KeyringStatus:
     """Look at a keyring.
 
