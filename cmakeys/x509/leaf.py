@@ -35,7 +35,7 @@ def claims_hardware_identity(certificate: Certificate) -> bool:
     for extension in certificate.parsed.extensions:
         if extension.oid.dotted_string == DMTF_SPDM_EXTENSION_OID:
             try:
-                return HARDWARE_IDENTITY_DER in _spdm_extension_oids(extension.value.public_bytes())
+                return HARDWARE_IDENTITY_DER in spdm_extension_oids(extension.value.public_bytes())
             except DerError:
                 return False
     return False
@@ -84,7 +84,7 @@ def _leaf_spdm_extension(leaf: Certificate, alias: bool) -> list[str]:
         if extension.oid.dotted_string != DMTF_SPDM_EXTENSION_OID:
             continue
         try:
-            oids = _spdm_extension_oids(extension.value.public_bytes())
+            oids = spdm_extension_oids(extension.value.public_bytes())
         except DerError as error:
             return [f"SPDM extension {DMTF_SPDM_EXTENSION_OID} is malformed: {error}"]
         if alias and HARDWARE_IDENTITY_DER in oids:
@@ -92,7 +92,7 @@ def _leaf_spdm_extension(leaf: Certificate, alias: bool) -> list[str]:
     return []
 
 
-def _spdm_extension_oids(value: bytes) -> tuple[bytes, ...]:
+def spdm_extension_oids(value: bytes) -> tuple[bytes, ...]:
     """Read the object identifiers of the SPDM extension, SEQUENCE OF SEQUENCE { OBJECT IDENTIFIER, ANY OPTIONAL }."""
     outer = read_element(value, 0)
     if outer.tag != SEQUENCE or outer.end != len(value):

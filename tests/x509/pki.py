@@ -133,6 +133,15 @@ def issue(
     return Issued(key, Certificate.from_der(signed.public_bytes(Encoding.DER), f"test PKI, {subject}"))
 
 
+def rolled_over(old: Issued, number: int = 1) -> Issued:
+    """The same CA's next key, vouched for by the old one: equal names, and the old key's identifier as authority."""
+    subject = old.certificate.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+    assert isinstance(subject, str)
+    old_key = old.certificate.parsed.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(old_key)
+    return issue(subject, old, number=number, extensions=[(authority, False)])
+
+
 def other_name(oid: str, value: bytes) -> x509.OtherName:
     return x509.OtherName(x509.ObjectIdentifier(oid), value)
 
