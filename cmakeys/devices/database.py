@@ -58,6 +58,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE measurement (
             device INTEGER NOT NULL REFERENCES device (id) ON DELETE CASCADE,
             position INTEGER NOT NULL,
+            specification INTEGER NOT NULL,
             value_type INTEGER NOT NULL,
             value BLOB NOT NULL,
             PRIMARY KEY (device, position)
@@ -171,7 +172,8 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
                 _migrate(connection, path)
                 yield connection
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite has rolled back by itself when the disk is full
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
 
@@ -272,6 +274,8 @@ def _in_words(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _problem(error, path) from error
+    except UnicodeDecodeError as error:  # SQLite's message quoted what stands in a damaged file
+        raise _damaged("its text is not UTF-8", path) from error
     except OSError as error:
         raise from_oserror(error, str(path)) from error
 
@@ -292,8 +296,12 @@ def _problem(error: sqlite3.Error, path: Path) -> EnvironmentProblem:
         case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
             hint = "look at free space and at the kernel's log; nothing was changed"
             return EnvironmentProblem(f"the register cannot be read or written: {error}", object=name, hint=hint)
+    return _damaged(str(error), path)
+
+
+def _damaged(what: str, path: Path) -> RegisterDamaged:
     return RegisterDamaged(
-        f"the register is damaged: {error}",
-        object=name,
-        hint=f"it was left alone; put back a copy of it, or move it away ({name}.damaged) and enrol the devices again",
+        f"the register is damaged: {what}",
+        object=str(path),
+        hint=f"it was left alone; put back a copy of it, or move it away ({path}.damaged) and enrol the devices again",
     )

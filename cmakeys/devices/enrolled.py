@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cmakeys.errors import UsageProblem
+from cmakeys.spdm.messages.measurements import MeasurementBlock
 from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.identity import PciIdentity
 from cmakeys.x509.pin import Pin
@@ -41,24 +42,13 @@ class Negotiated:
 
 
 @dataclass(frozen=True, slots=True)
-class ReferenceMeasurement:
-    """One measurement as it was when the device was enrolled.
-
-    `value_type` is the byte DMTFSpecMeasurementValueType, bit 7 saying that `value` is a raw bit stream.
-    """
-
-    index: int
-    value_type: int
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class EnrolledDevice:
     """A device that this machine knows and wants checked.
 
     `chain` is that of the enrolment, root first. `slot` is the slot that proved possession, and None lets the device's
     lowest provisioned one do so. `at_enrolment` and `last` are what was negotiated then and at the last check that the
-    device passed. Raises `UsageProblem` for a name that cannot be one or a time without a zone.
+    device passed, `measurements` what it measured then, one block for each index. Raises `UsageProblem` for a name
+    that cannot be one or a time without a zone.
     """
 
     name: str
@@ -70,7 +60,7 @@ class EnrolledDevice:
     slot: int | None = None
     at_enrolment: Negotiated = Negotiated()
     last: Negotiated = Negotiated()
-    measurements: tuple[ReferenceMeasurement, ...] = ()
+    measurements: tuple[MeasurementBlock, ...] = ()
     root_name: str = ""
     root_fingerprint: str = ""
     note: str = ""

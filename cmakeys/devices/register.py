@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cmakeys.devices.database import RegisterDamaged, read, writing
-from cmakeys.devices.enrolled import UNREACHABLE, CheckRecord, EnrolledDevice, Negotiated, ReferenceMeasurement
+from cmakeys.devices.enrolled import UNREACHABLE, CheckRecord, EnrolledDevice, Negotiated
 from cmakeys.errors import CmakeysError, NotFound, Refused
+from cmakeys.spdm.messages.measurements import MeasurementBlock
 from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.identity import PciIdentity
 from cmakeys.x509.pin import Pin, PinKind
@@ -93,7 +94,8 @@ class Register:
         name, address, slot, kind, pin, identity, *negotiated, root_name, root_sha256, note, enrolled_at = values
         certificates = connection.execute("SELECT der FROM certificate WHERE device = ? ORDER BY position", (number,))
         measurements = connection.execute(
-            "SELECT position, value_type, value FROM measurement WHERE device = ? ORDER BY position", (number,)
+            "SELECT position, value_type, value, specification FROM measurement WHERE device = ? ORDER BY position",
+            (number,),
         )
         try:
             return EnrolledDevice(
@@ -106,7 +108,7 @@ class Register:
                 slot=slot if isinstance(slot, int) else None,
                 at_enrolment=Negotiated(*map(str, negotiated[:3])),
                 last=Negotiated(*map(str, negotiated[3:])),
-                measurements=tuple(ReferenceMeasurement(*row) for row in measurements),
+                measurements=tuple(MeasurementBlock(*row) for row in measurements),
                 root_name=str(root_name),
                 root_fingerprint=str(root_sha256),
                 note=str(note),
@@ -207,8 +209,8 @@ class Register:
             [(number, position, certificate.der) for position, certificate in enumerate(device.chain)],
         )
         connection.executemany(
-            "INSERT INTO measurement (device, position, value_type, value) VALUES (?, ?, ?, ?)",
-            [(number, one.index, one.value_type, one.value) for one in device.measurements],
+            "INSERT INTO measurement (device, position, specification, value_type, value) VALUES (?, ?, ?, ?, ?)",
+            [(number, one.index, one.specification, one.value_type, one.value) for one in device.measurements],
         )
         return number
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from cmakeys.devices.enrolled import CheckRecord, EnrolledDevice, Negotiated, ReferenceMeasurement
+from cmakeys.devices.enrolled import CheckRecord, EnrolledDevice, Negotiated
+from cmakeys.spdm.messages.measurements import MeasurementBlock
 from cmakeys.x509.identity import PciIdentity
 from cmakeys.x509.pin import PinKind, compute_pin
 from tests.devices.chains import alias_chain
@@ -26,7 +27,7 @@ def sample(name: str = "gpu0", **changes: object) -> EnrolledDevice:
         slot=0,
         at_enrolment=NEGOTIATED,
         last=NEGOTIATED,
-        measurements=(ReferenceMeasurement(1, 0, bytes(48)), ReferenceMeasurement(7, 0x83, b"raw")),
+        measurements=(MeasurementBlock(1, 0, bytes(48)), MeasurementBlock(7, 0x83, b"raw")),
         root_name="vendor",
         root_fingerprint=chain[0].fingerprint,
         note="rack 3, slot 2",

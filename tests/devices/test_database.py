@@ -227,10 +227,10 @@ def test_another_program_s_database_is_left_alone(tmp_path: Path) -> None:
 @given(st.data())
 def test_a_damaged_register_gives_devices_or_one_clean_error(register: Register, data: st.DataObject) -> None:
     good = register.path.read_bytes()
-    bad = bytearray(good[: data.draw(st.integers(0, len(good)), label="cut")])
-    if bad:
-        for _ in range(data.draw(st.integers(1, 8), label="changes")):
-            bad[data.draw(st.integers(0, len(bad) - 1))] = data.draw(st.integers(0, 255))
+    bad = bytearray(good[: data.draw(st.one_of(st.none(), st.integers(0, 60_000)))])
+    changes = st.dictionaries(st.one_of(st.integers(0, 200), st.integers(0, 60_000)), st.integers(0, 255), max_size=8)
+    for offset, value in data.draw(changes).items():
+        bad[offset % len(bad) if bad else 0 : offset % len(bad) + 1 if bad else 0] = bytes([value])
     register.path.write_bytes(bad)
     problem: EnvironmentProblem | None = None
     try:
