@@ -128,12 +128,12 @@ class Certificate:
         spki = self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return hashlib.sha256(spki).hexdigest()
 
-    @property
+    @cached_property
     def subject(self) -> str:
         """Subject as an RFC 4514 string; empty when the certificate has none."""
         return self.parsed.subject.rfc4514_string()
 
-    @property
+    @cached_property
     def issuer(self) -> str:
         """Issuer as an RFC 4514 string."""
         return self.parsed.issuer.rfc4514_string()
@@ -153,7 +153,7 @@ class Certificate:
         """True for RFC 5280's 99991231235959Z and anything else in year 9999."""
         return self.not_after.year == 9999
 
-    @property
+    @cached_property
     def self_issued(self) -> bool:
         """Issuer and subject are the same name. Says nothing about the signature."""
         return self.parsed.issuer.public_bytes() == self.parsed.subject.public_bytes()

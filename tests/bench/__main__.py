@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import startup
+from tests.bench import attestation, startup
 
-BENCHMARKS = (startup.ratios,)
+BENCHMARKS = (startup.ratios, attestation.ratios)
 
 
 def main() -> int:
