@@ -6,7 +6,8 @@ An entry is one line, written by one `write`, fsynced before `append` returns:
      "previous":"<SHA-256 of the previous line without its line end>"}
 
 The first entry's `previous` is 64 zeros. A line that a crash tore (no line end, or not JSON) is never an entry and is
-never removed either: the next `append` ends it with a line end, chains to its bytes, and says `"after_torn":true`.
+never removed either: the next `append` ends it with `#torn` and a line end, so that even a line that lacked only its
+end is none, chains to these bytes, and says `"after_torn":true`.
 So `verify` can tell a crash (reported) from an edit (a fault). The chain shows that lines were changed, taken out or
 put in; that lines are missing at the *end* it shows only to someone who has noted the last hash elsewhere.
 """
@@ -34,6 +35,7 @@ MAX_LINE = 64 * 1024
 """Bytes of one line; a longer one is not written, and read as torn."""
 
 FIRST_PREVIOUS = "0" * 64
+_TORN_MARK = b"#torn"
 
 _WORD = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _KEYS = frozenset({"schema", "number", "time", "actor", "action", "object", "detail", "previous"})
@@ -103,7 +105,7 @@ class Journal:
         if at.tzinfo is None:
             raise UsageProblem("the time of an entry needs a zone", object=str(self.path))
         with self._writing() as file:
-            line, previous, number, torn = _tail(file)
+            line, previous, number, ended, torn = _tail(file)
             content: dict[str, object] = {
                 "schema": SCHEMA,
                 "number": number + 1,
@@ -114,7 +116,7 @@ class Journal:
                 "detail": dict(detail),
                 "previous": previous,
             }
-            if torn is not None:
+            if torn:
                 content["after_torn"] = True
             try:
                 text = json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
@@ -122,8 +124,7 @@ class Journal:
                 raise UsageProblem(f"the detail of {action} is not JSON: {error}", object=str(self.path)) from None
             if len(text) >= MAX_LINE:
                 raise UsageProblem(f"an entry of {len(text)} bytes, more than {MAX_LINE}", object=str(self.path))
-            start = b"\n" if torn == "unended" else b""
-            _write_all(file, start + text + b"\n")
+            _write_all(file, (b"" if ended else _TORN_MARK + b"\n") + text + b"\n")
         return _parse(text, line + 1)
 
     def read(self) -> JournalReading:
@@ -191,50 +192,49 @@ class Journal:
         _sync(directory.parent)
 
 
-def _tail(file: BinaryIO) -> tuple[int, str, int, str | None]:
-    """Where a new entry goes: lines so far, hash to chain to, number of the last entry, and how the last line is torn.
-
-    Torn is None, `unended` (no line end) or `ended` (an earlier append died between line end and entry).
-    """
-    lines, previous, number = 0, FIRST_PREVIOUS, 0
-    torn: str | None = None
-    for line, data, ended in _lines(file):
-        lines, previous = line, hashlib.sha256(data).hexdigest()
-        torn = None if ended else "unended"
-        try:
-            number = _parse(data, line).number if ended else number
-        except ValueError:
-            torn = "ended"
-    return lines, previous, number, torn
+def _tail(file: BinaryIO) -> tuple[int, str, int, bool, bool]:
+    """Where a new entry goes: lines so far, hash to chain to, number of the last entry, last line ended, and torn."""
+    lines, previous, number, ended, torn = 0, FIRST_PREVIOUS, 0, True, False
+    for lines, data, ended in _lines(file):
+        previous = hashlib.sha256(data if ended else data + _TORN_MARK).hexdigest()
+        torn = not ended or data.endswith(_TORN_MARK)
+        with suppress(ValueError):
+            number = number if torn else _parse(data, lines).number
+    return lines, previous, number, ended, torn
 
 
 def _read(file: BinaryIO) -> JournalReading:
     entries: list[JournalEntry] = []
     faults: list[JournalFault] = []
+    torn: list[JournalFault] = []
     previous = FIRST_PREVIOUS
     number = 0
-    torn: list[JournalFault] = []
     for line, data, ended in _lines(file):
-        try:
-            entry = _parse(data, line) if ended else None
-            message = "the last line has no end: a crash tore it; it is not an entry"
-        except ValueError as error:
-            entry, message = None, f"not an entry: {error}"
-        if entry is None:
-            torn.append(JournalFault(line, message, torn=True))
+        if not ended or data.endswith(_TORN_MARK):
+            torn.append(JournalFault(line, "torn by a crash; it is not an entry", torn=True))
         else:
-            faults.extend(torn if entry.after_torn else [replace(fault, torn=False) for fault in torn])
-            if entry.after_torn and not torn:
-                faults.append(JournalFault(line, "it says that it follows a torn line, and it does not"))
-            if entry.previous != previous:
-                faults.append(JournalFault(line, "it does not carry the hash of the line before it"))
-            if entry.number != number + 1:
-                faults.append(JournalFault(line, f"number {entry.number} follows {number}"))
-            number = entry.number
-            torn = []
-            entries.append(entry)
+            try:
+                entry = _parse(data, line)
+            except ValueError as error:
+                faults.append(JournalFault(line, f"not an entry: {error}"))
+            else:
+                faults.extend(torn if entry.after_torn else [replace(fault, torn=False) for fault in torn])
+                faults.extend(JournalFault(line, message) for message in _breaks(entry, previous, number, bool(torn)))
+                number = entry.number
+                entries.append(entry)
+                torn = []
         previous = hashlib.sha256(data).hexdigest()
     return JournalReading(tuple(entries), (*faults, *torn))
+
+
+def _breaks(entry: JournalEntry, previous: str, number: int, torn: bool) -> Iterator[str]:
+    """How an entry fails to continue what stands before it."""
+    if entry.after_torn and not torn:
+        yield "it says that it follows a torn line, and it does not"
+    if entry.previous != previous:
+        yield "it does not carry the hash of the line before it"
+    if entry.number != number + 1:
+        yield f"number {entry.number} follows {number}"
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:

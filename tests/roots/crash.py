@@ -1,0 +1,93 @@
+"""Kill a writer at each of its steps: `python -m tests.roots.crash OPERATION DIR`.
+
+For step 0, 1, 2, … a copy of DIR/base is made as DIR/<step>, and a child process that runs OPERATION there kills itself
+with SIGKILL on its way into that system call; a second round, DIR/half-<step>, dies half-way through each `write`. The
+children are forked from this small program, which has no threads. It ends when an operation gets through alive.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cmakeys.roots.change import Change, make
+from cmakeys.roots.journal import Journal
+from cmakeys.roots.record import StoreProblem, read_pem
+from cmakeys.roots.root import Root
+from cmakeys.roots.rootset import DenyEntry, DenyKind
+from cmakeys.roots.store import RootStore
+
+CALLS = ("open", "write", "fsync", "fchmod", "replace", "unlink", "symlink", "mkdir", "close")
+AT = datetime(2040, 1, 1, tzinfo=UTC)
+
+
+def arm(step: int, *, half: bool) -> None:
+    """Let this process die at its `step`-th call that could change a file, or half-way through its `step`-th write."""
+    left = step
+    write = os.write
+
+    def wrap(call: Callable[..., object]) -> Callable[..., object]:
+        def dying(*arguments: object, **options: object) -> object:
+            nonlocal left
+            if left == 0:
+                if half:
+                    descriptor, data = arguments
+                    assert isinstance(descriptor, int)
+                    assert isinstance(data, memoryview)
+                    write(descriptor, data[: len(data) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+            return call(*arguments, **options)
+
+        return dying
+
+    for name in ("write",) if half else CALLS:
+        setattr(os, name, wrap(getattr(os, name)))
+
+
+def operation(name: str, directory: Path, newcomer: Root) -> None:
+    """One change of the store, or of store and journal."""
+    store = RootStore(directory)
+    match name:
+        case "add":
+            store.add(newcomer)
+        case "remove":
+            store.remove("old")
+        case "deny":
+            store.deny(DenyEntry(DenyKind.CERTIFICATE, newcomer.fingerprint))
+        case "append":
+            Journal(directory / "state").append("roots-add", "new", {"n": 1}, at=AT, by="ada")
+        case "enrol":
+            change = Change("roots-add", "new", {"sha256": newcomer.fingerprint}, AT, "ada")
+            make(change, Journal(directory / "state"), lambda: store.add(newcomer))
+        case _:
+            raise StoreProblem(f"no such operation: {name}")
+
+
+def run(name: str, top: Path) -> None:
+    newcomer = Root("new", read_pem((top / "new.pem").read_bytes(), "new.pem"))
+    for prefix, half in (("", False), ("half-", True)):
+        step = 0
+        while True:
+            directory = top / f"{prefix}{step}"
+            shutil.copytree(top / "base", directory, symlinks=True)
+            child = os.fork()
+            if child == 0:
+                arm(step, half=half)
+                operation(name, directory, newcomer)
+                os._exit(0)
+            status = os.waitpid(child, 0)[1]
+            if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
+                break
+            if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
+                sys.exit(f"{name} at step {step}: ended with status {status}")
+            step += 1
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], Path(sys.argv[2]))
