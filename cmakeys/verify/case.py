@@ -1,0 +1,64 @@
+"""One case before the verifier: the evidence, its facts, and everything it is held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cmakeys.evidence.model import Evidence
+from cmakeys.roots.root import Root
+from cmakeys.roots.rootset import RootSet
+from cmakeys.verify.enrolment import Enrolment
+from cmakeys.verify.facts import Facts
+from cmakeys.verify.policy import Policy
+from cmakeys.verify.reference import ReferenceValues
+from cmakeys.verify.verdict import Step, StepOutcome
+from cmakeys.x509.chain import find_anchor
+from cmakeys.x509.identity import PciIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Input of every verification step. `root` is the trusted root that vouches for the chain, None without one."""
+
+    evidence: Evidence
+    facts: Facts
+    rootset: RootSet
+    policy: Policy
+    now: datetime
+    enrolment: Enrolment | None
+    reference: ReferenceValues | None
+    expected_nonce: bytes | None
+    root: Root | None
+
+    @property
+    def identity(self) -> PciIdentity | None:
+        """The PCI function: that of the address, or the one the device was enrolled as."""
+        return self.evidence.identity or (self.enrolment.identity if self.enrolment else None)
+
+
+def anchor_root(facts: Facts, rootset: RootSet) -> Root | None:
+    """The trusted root in which the chain ends; one that is not retiring comes first where several would do."""
+    anchors = sorted(rootset.anchors(), key=lambda root: root.state.value != "trusted")
+    found = find_anchor(facts.certificates, [root.certificate for root in anchors])
+    return next((root for root in anchors if found is not None and root.certificate == found), None)
+
+
+def passed(number: int, reason: str) -> Step:
+    """The step was checked and holds."""
+    return Step(number, StepOutcome.PASSED, reason)
+
+
+def warned(number: int, reason: str, hint: str = "") -> Step:
+    """The step holds, with something to know."""
+    return Step(number, StepOutcome.WARNED, reason, hint)
+
+
+def failed(number: int, reason: str, hint: str = "") -> Step:
+    """The step was checked and does not hold."""
+    return Step(number, StepOutcome.FAILED, reason, hint)
+
+
+def not_checked(number: int, reason: str, hint: str = "") -> Step:
+    """The step was not run."""
+    return Step(number, StepOutcome.NOT_CHECKED, reason, hint)

@@ -1,0 +1,227 @@
+"""Steps 2 to 8: the certificate chain, from its form to the profile of its leaf.
+
+Each function is one numbered step and is called only when the steps it builds on have passed (see `verifier.NEEDS`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cmakeys.roots.lifecycle import LifeCycle
+from cmakeys.roots.root import Root
+from cmakeys.spdm.algorithms import algorithm_name
+from cmakeys.verify.case import Case, failed, not_checked, passed, warned
+from cmakeys.verify.policy import Clock
+from cmakeys.verify.verdict import Step
+from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.chain import (
+    ChainFault,
+    check_leaf_profile,
+    check_root_hash,
+    check_signatures,
+    check_structure,
+    check_validity,
+    find_anchor,
+    why_no_anchor,
+)
+
+MAX_FAULTS_SHOWN = 3
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"
+
+
+def _list(faults: Sequence[ChainFault] | Sequence[str]) -> str:
+    texts = [fault if isinstance(fault, str) else fault.message for fault in faults]
+    more = len(texts) - MAX_FAULTS_SHOWN
+    return "; ".join(texts[:MAX_FAULTS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+# --- step 2: chain well-formed ---------------------------------------------------------------------------------------
+
+
+def step_2(case: Case) -> Step:
+    """The chain can be read, has the form of one, and its RootHash is that of its root."""
+    facts = case.facts
+    if not facts.certificates:
+        return failed(2, facts.chain_problem, "the device or the file gives no chain that could be checked")
+    faults = list(check_structure(facts.certificates))
+    if facts.root_hash is not None and facts.hash is not None:
+        anchor = case.root.certificate if case.root else None
+        faults += check_root_hash(facts.certificates, facts.root_hash, facts.hash.digest, anchor)
+    if faults:
+        return failed(2, _list(faults), "the vendor has to provision a correct chain; ask for a firmware update")
+    where = f"slot {facts.slot}" if facts.slot is not None else "the chain"
+    others = f"; not judged: slot {', '.join(map(str, facts.other_slots))}" if facts.other_slots else ""
+    return passed(2, f"{where} has {len(facts.certificates)} certificates, leaf {facts.certificates[-1].label}{others}")
+
+
+# --- step 3: chain signatures ----------------------------------------------------------------------------------------
+
+
+def step_3(case: Case) -> Step:
+    """Every certificate is signed by the one above it."""
+    faults = check_signatures(case.facts.certificates)
+    if faults:
+        return failed(3, _list(faults), "the chain is forged or damaged; do not trust this device")
+    return passed(3, f"all {len(case.facts.certificates)} certificates are signed by their issuers")
+
+
+# --- step 4: anchored in the RootSet ---------------------------------------------------------------------------------
+
+
+def step_4(case: Case) -> Step:
+    """A trusted root vouches for the chain, and nothing in the chain is denied or distrusted."""
+    certificates, rootset = case.facts.certificates, case.rootset
+    for certificate in certificates:
+        entry = rootset.denied(certificate)
+        if entry is not None:
+            reason = f": {entry.reason}" if entry.reason else ""
+            return failed(
+                4,
+                f"{certificate.label} is denied by its {entry.kind.value} {entry.sha256[:16]}…{reason}",
+                "a deny entry always wins; see cmakeys roots list",
+            )
+        root = _distrusted(rootset.roots, certificate)
+        if root is not None:
+            return failed(
+                4,
+                f"the chain passes through the distrusted root {root.name} ({root.fingerprint[:16]}…)",
+                "do not trust this device; see cmakeys roots show " + root.name,
+            )
+    if case.root is not None:
+        return passed(4, f"anchored in {case.root.name} ({case.root.fingerprint[:16]}…)")
+    return _not_anchored(case)
+
+
+def _distrusted(roots: Sequence[Root], certificate: Certificate) -> Root | None:
+    """The distrusted root that is this certificate or has its key: a cross-signed twin is no way round."""
+    for root in roots:
+        if root.state is not LifeCycle.DISTRUSTED:
+            continue
+        try:
+            same_key = root.certificate.spki_fingerprint == certificate.spki_fingerprint
+        except CertificateProblem:
+            same_key = False
+        if same_key or root.fingerprint == certificate.fingerprint:
+            return root
+    return None
+
+
+def _not_anchored(case: Case) -> Step:
+    certificates = case.facts.certificates
+    others = [root for root in case.rootset.roots if not root.state.anchors]
+    found = find_anchor(certificates, [root.certificate for root in others])
+    root = next((root for root in others if root.certificate == found), None)
+    if root is not None:
+        return failed(
+            4,
+            f"the chain ends in {root.name} ({root.fingerprint[:16]}…), which is {root.state.value}",
+            f"see cmakeys roots show {root.name}",
+        )
+    reason = why_no_anchor(certificates, [root.certificate for root in case.rootset.anchors()])
+    return failed(4, reason, "if the device's vendor is to be trusted: cmakeys roots add FILE")
+
+
+# --- step 5: life cycle and constraints ------------------------------------------------------------------------------
+
+
+def step_5(case: Case) -> Step:
+    """The root may still vouch, and for a device like this one."""
+    root, leaf = case.root, case.facts.certificates[-1]
+    if root is None:
+        return not_checked(5, "no trusted root vouches for the chain")
+    if root.distrust_after is not None and leaf.not_before > root.distrust_after:
+        return failed(
+            5,
+            f"{root.name} is not believed for leaves after {_day(root.distrust_after)}, this one is of"
+            f" {_day(leaf.not_before)}",
+            "the device was issued after the vendor's root was compromised",
+        )
+    identity, negotiation = case.identity, case.facts.negotiation
+    asym = negotiation.asym if negotiation else None
+    check = root.constraints.check(
+        vendor=identity.vendor if identity else None,
+        device=identity.device if identity else None,
+        class_code=identity.class_code if identity else None,
+        slot=case.facts.slot,
+        algorithm=algorithm_name(asym) if asym is not None else None,
+        version=str(negotiation.version) if negotiation else None,
+    )
+    if check.faults:
+        return failed(
+            5, f"{root.name} may not vouch for it: {_list(check.faults)}", f"see cmakeys roots show {root.name}"
+        )
+    unknown = f"; not known here: {', '.join(check.unchecked)}" if check.unchecked else ""
+    if root.state is LifeCycle.RETIRING:
+        return warned(
+            5,
+            f"{root.name} is retiring{unknown}",
+            "move the device to the new root before the old one retires: cmakeys roots rotate",
+        )
+    return passed(5, f"{root.name} is {root.state.value} and its constraints hold{unknown}")
+
+
+# --- step 6: dates ---------------------------------------------------------------------------------------------------
+
+
+def step_6(case: Case) -> Step:
+    """Every certificate, the anchor included, is valid at the time that the policy's clock gives."""
+    clock = case.policy.clock
+    if clock is Clock.IGNORE:
+        return not_checked(6, "the policy ignores dates")
+    certificates = _with_anchor(case)
+    leaf = certificates[-1]
+    at = case.now if clock is Clock.NOW else leaf.not_before
+    faults = check_validity(certificates, at)
+    if faults:
+        return failed(
+            6,
+            _list(faults),
+            "check the machine's clock; for an expired chain ask the vendor, or set clock: at-issuance in the policy",
+        )
+    if clock is Clock.AT_ISSUANCE:
+        return passed(6, f"all certificates were valid when the leaf was issued, {_day(leaf.not_before)}")
+    ending = [certificate for certificate in certificates if not certificate.never_expires]
+    if not ending:
+        return passed(6, "all certificates are valid and none of them expires")
+    first = min(ending, key=lambda certificate: certificate.not_after)
+    if first.not_after - case.now <= case.policy.horizon:
+        days = (first.not_after - case.now).days
+        return warned(
+            6,
+            f"{first.label} expires on {_day(first.not_after)}, in {days} days",
+            "plan the vendor's update, or the check will fail from then on",
+        )
+    return passed(6, f"all certificates are valid, the first to expire on {_day(first.not_after)}")
+
+
+def _with_anchor(case: Case) -> tuple[Certificate, ...]:
+    certificates = case.facts.certificates
+    if case.root is None or case.root.certificate in certificates:
+        return certificates
+    return (case.root.certificate, *certificates)
+
+
+# --- step 7: revocation ----------------------------------------------------------------------------------------------
+
+
+def step_7(_case: Case) -> Step:
+    """No revocation list is looked at yet, and none is fetched."""
+    return not_checked(7, "no revocation list was given")
+
+
+# --- step 8: the leaf's profile --------------------------------------------------------------------------------------
+
+
+def step_8(case: Case) -> Step:
+    """The leaf is one for SPDM responders."""
+    negotiation = case.facts.negotiation
+    leaf = case.facts.certificates[-1]
+    minor = negotiation.version.minor if negotiation else None
+    faults = check_leaf_profile(leaf, spdm_minor=minor, alias=case.facts.alias)
+    if faults:
+        return failed(8, _list(faults), "the vendor has to issue a leaf that SPDM allows")
+    return passed(8, f"the leaf ({leaf.key_description}) is one for an SPDM responder")

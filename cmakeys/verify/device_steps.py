@@ -1,0 +1,248 @@
+"""Steps 1 and 9 to 14: the device itself, from what it negotiated to what it measured.
+
+Each function is one numbered step and is called only when the steps it builds on have passed (see `verifier.NEEDS`).
+"""
+
+from __future__ import annotations
+
+from cmakeys.evidence.model import EvidenceKind
+from cmakeys.roots.root import LeafNameRule, Root
+from cmakeys.spdm.algorithms import algorithm_name
+from cmakeys.spdm.signing import SignatureProblem, Statement, verify_statement
+from cmakeys.verify.case import Case, failed, not_checked, passed, warned
+from cmakeys.verify.negotiation import Negotiation
+from cmakeys.verify.verdict import Step
+from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.identity import LeafNames, PciIdentity, all_match, differs_only_in_case, leaf_names
+from cmakeys.x509.pin import PinKind, compute_pin
+
+MAX_DIFFERENCES_SHOWN = 4
+CONTENT_CHANGED = 1
+"""The value of MEASUREMENTS' "content changed" bits that says so."""
+
+
+# --- step 1: negotiation ---------------------------------------------------------------------------------------------
+
+
+def step_1(case: Case) -> Step:
+    """Version and algorithms are allowed, the highest common version was chosen, and nothing got weaker."""
+    negotiation = case.facts.negotiation
+    if negotiation is None:
+        return not_checked(1, "the evidence shows no negotiation")
+    faults = _outside_policy(case, negotiation)
+    if faults:
+        return failed(1, "; ".join(faults), "allow it in the policy if the device is to be accepted with it")
+    if not case.facts.negotiated:
+        if case.evidence.kind is EvidenceKind.SIGNED_REPORT:
+            return not_checked(1, f"a report carries no negotiation; what it shows, {negotiation}, is within policy")
+        return not_checked(1, f"the conversation ends before the algorithms are chosen ({negotiation})")
+    common = case.facts.offered_versions & case.policy.versions
+    if common and negotiation.version < max(common):
+        return failed(
+            1,
+            f"SPDM {negotiation.version} was chosen though the device and the policy have {max(common)}",
+            "someone between may have lowered the version; collect the evidence again",
+        )
+    before = case.enrolment.negotiation if case.enrolment else None
+    weaker = negotiation.weaker_than(before) if before else ()
+    if weaker:
+        return failed(
+            1,
+            f"weaker than last time: {'; '.join(weaker)}",
+            "if the device was changed on purpose, enrol it again",
+        )
+    return passed(1, f"{negotiation}")
+
+
+def _outside_policy(case: Case, negotiation: Negotiation) -> list[str]:
+    policy, faults = case.policy, []
+    if negotiation.version not in policy.versions:
+        faults.append(f"SPDM {negotiation.version} is not allowed")
+    if negotiation.asym is not None and not policy.allows(negotiation.asym):
+        faults.append(f"{algorithm_name(negotiation.asym)} signatures are not allowed")
+    if negotiation.base_hash is not None and not negotiation.base_hash & policy.hashes:
+        faults.append(f"{algorithm_name(negotiation.base_hash)} is not allowed")
+    return faults
+
+
+# --- step 9: the leaf's names ----------------------------------------------------------------------------------------
+
+
+def step_9(case: Case) -> Step:
+    """The leaf names this function, by the rule for the root that vouches for it."""
+    if case.root is None:
+        return not_checked(9, "no trusted root vouches for the chain")
+    rule = case.policy.leaf_rule(case.root)
+    if rule is LeafNameRule.NONE:
+        return not_checked(9, f"devices of {case.root.name} need no name (leaf-name: none)")
+    try:
+        names = leaf_names(case.facts.certificates[-1])
+    except CertificateProblem as problem:
+        return failed(9, str(problem), "the vendor has to issue a leaf with a readable name")
+    if rule is LeafNameRule.DEVICE_INFO or (rule is LeafNameRule.EITHER and not names.pcie and names.device_info):
+        return _device_info(case, names, case.root)
+    return _pcie_name(case, names, case.root)
+
+
+def _device_info(case: Case, names: LeafNames, root: Root) -> Step:
+    enrolled = case.enrolment.device_info if case.enrolment else ()
+    if not names.device_info:
+        return failed(9, f"the leaf has no device-info name, which devices of {root.name} must have", _rule_hint(root))
+    shown = ", ".join(names.device_info)
+    if enrolled and sorted(enrolled) != sorted(names.device_info):
+        return failed(
+            9,
+            f"the leaf names {shown}, the device was enrolled as {', '.join(enrolled)}",
+            "another device answers here; if it was replaced on purpose, enrol it again",
+        )
+    as_enrolled = " as when it was enrolled" if enrolled else ", a name of a product, not of a function"
+    return passed(9, f"the leaf names {shown}{as_enrolled}")
+
+
+def _pcie_name(case: Case, names: LeafNames, root: Root) -> Step:
+    identity = case.identity
+    if identity is None:
+        return not_checked(9, f"{case.evidence.device} has no PCI configuration space to compare the leaf's name with")
+    origin = "the function" if case.evidence.identity is not None else "the enrolled function"
+    if not names.pcie:
+        return failed(9, f"the leaf has no PCIe name, which devices of {root.name} must have", _rule_hint(root))
+    if all_match(identity, names):
+        return passed(9, f"the leaf names {origin}, {identity.san_string()}")
+    wrong = next(name for name in names.pcie if name != identity.san_string())
+    return failed(9, f"the leaf names {wrong}, {origin} is {identity.san_string()}", _name_hint(identity, wrong))
+
+
+def _name_hint(identity: PciIdentity, name: str) -> str:
+    if differs_only_in_case(identity, name):
+        return "the names differ in case only; PCIe wants lower-case hex, so the vendor's leaf is wrong"
+    return "a certificate of another device is presented, or the function is not what it says"
+
+
+def _rule_hint(root: Root) -> str:
+    return f"another kind of name can be allowed for this root: leaf-names: {{{root.name}: either}} in the policy"
+
+
+# --- step 10: same device --------------------------------------------------------------------------------------------
+
+
+def step_10(case: Case) -> Step:
+    """The chain has the pin that the enrolment chose."""
+    if case.enrolment is None:
+        return not_checked(10, "the device is not enrolled")
+    pin = case.enrolment.pin
+    if pin.kind is PinKind.ROOT and case.root is None:
+        return not_checked(10, "step 4 failed")
+    try:
+        actual = compute_pin(pin.kind, case.facts.certificates, case.root.certificate if case.root else None)
+    except CertificateProblem as problem:
+        return failed(10, str(problem))
+    if actual == pin:
+        return passed(10, f"{pin.kind.value} pin {pin.value[:16]}… as enrolled")
+    return failed(
+        10,
+        f"{pin.kind.value} pin is {actual.value[:16]}…, enrolled was {pin.value[:16]}…",
+        _PIN_HINTS[pin.kind],
+    )
+
+
+_PIN_HINTS = {
+    PinKind.ROOT: "the device belongs to another vendor's root now; if that is intended, enrol it again",
+    PinKind.DEVICE_CERTIFICATE: "another device answers here; if it was replaced on purpose, enrol it again",
+    PinKind.LEAF: "a firmware update changes the leaf of many devices; after one, enrol it again, best by device-cert",
+    PinKind.CHAIN: "any change of the chain does this, also a firmware update; after one, enrol it again",
+}
+
+
+# --- step 11: proof of possession ------------------------------------------------------------------------------------
+
+
+def step_11(case: Case) -> Step:
+    """CHALLENGE_AUTH is signed by the leaf's key over this conversation and the requester's nonce."""
+    statement = case.facts.challenge
+    if statement is None:
+        return not_checked(11, case.facts.no_challenge)
+    problem = _statement_problem(case, statement, case.facts.certificates[-1])
+    if problem:
+        return failed(11, *problem)
+    nonce = "the expected nonce" if case.expected_nonce is not None else "its requester's nonce"
+    return passed(11, f"CHALLENGE_AUTH over {nonce} is signed with the leaf's {algorithm_name(statement.asym)} key")
+
+
+def _statement_problem(case: Case, statement: Statement, leaf: Certificate) -> tuple[str, str] | None:
+    expected = case.expected_nonce
+    if expected is not None and statement.requester_nonce != expected:
+        return (
+            f"it answers the nonce {statement.requester_nonce.hex()[:16]}…, {expected.hex()[:16]}… was expected",
+            "the evidence was made for another question, perhaps long ago; collect it again with your nonce",
+        )
+    try:
+        verify_statement(statement, leaf.public_key)
+    except (SignatureProblem, CertificateProblem) as error:
+        return (str(error), error.hint)
+    return None
+
+
+# --- step 12: signed measurements ------------------------------------------------------------------------------------
+
+
+def step_12(case: Case) -> Step:
+    """Every signed MEASUREMENTS of the judged slot is signed by the leaf's key.
+
+    In a signed report this is also the proof of possession, so the expected nonce is compared here.
+    """
+    facts = case.facts
+    if not facts.measurements:
+        return not_checked(12, facts.no_measurements)
+    leaf = facts.certificates[-1]
+    proves = facts.challenge is None
+    for series in facts.measurements:
+        problem = _measurements_problem(case, series.statement, leaf, proves=proves)
+        if problem:
+            return failed(12, *problem)
+    indices = len({block.index for block in facts.blocks})
+    if facts.measurements[-1].content_changed == CONTENT_CHANGED:
+        return warned(
+            12,
+            f"{indices} signed measurements, which changed while they were read",
+            "the device was being updated or configured; check again",
+        )
+    return passed(12, f"{indices} measurements are signed with the leaf's key")
+
+
+def _measurements_problem(
+    case: Case, statement: Statement, leaf: Certificate, *, proves: bool
+) -> tuple[str, str] | None:
+    if proves:
+        return _statement_problem(case, statement, leaf)
+    try:
+        verify_statement(statement, leaf.public_key)
+    except (SignatureProblem, CertificateProblem) as error:
+        return (str(error), error.hint)
+    return None
+
+
+# --- step 13: reference values ---------------------------------------------------------------------------------------
+
+
+def step_13(case: Case) -> Step:
+    """The measurements are those of the reference, index by index."""
+    if case.reference is None:
+        return not_checked(13, "no reference values are known for this device")
+    differences = case.reference.differences(case.facts.blocks)
+    if differences:
+        more = len(differences) - MAX_DIFFERENCES_SHOWN
+        text = "; ".join(differences[:MAX_DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        return failed(
+            13,
+            f"not as at {case.reference.origin}: {text}",
+            "if the firmware was updated on purpose, enrol the device again; if not, do not trust it",
+        )
+    return passed(13, f"all {len(case.reference.blocks)} measurements are as at {case.reference.origin}")
+
+
+# --- step 14: the kernel ---------------------------------------------------------------------------------------------
+
+
+def step_14(_case: Case) -> Step:
+    """The kernel's own finding is not part of this evidence."""
+    return not_checked(14, "the kernel was not asked about the device")

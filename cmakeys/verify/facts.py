@@ -1,0 +1,65 @@
+"""What a piece of evidence says once the protocol's rules have been applied to it; input of the verification steps.
+
+Facts are claims in good form, no more: no signature has been checked, and no certificate has been held against
+another. Where something is missing, the reason stands beside it, because a step that is not checked must say why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cmakeys.spdm.algorithms import HashFunction
+from cmakeys.spdm.codes import Version
+from cmakeys.spdm.connection import SignedMeasurements
+from cmakeys.spdm.messages.measurements import MeasurementBlock
+from cmakeys.spdm.signing import Statement
+from cmakeys.verify.negotiation import Negotiation
+from cmakeys.x509.certificate import Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule of the protocol or of the format that the evidence breaks, and the verification step it belongs to."""
+
+    step: int
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """See the head of this module.
+
+    `unsupported` says why the device does not do CMA-SPDM; empty when it does. `negotiated` is false for evidence that
+    shows version and algorithms without the negotiation that led to them; `offered_versions` are the device's.
+    `slot` is the slot whose chain is judged; `certificates` are that chain in SPDM order, empty with `chain_problem`
+    when it cannot be read; `root_hash` is the RootHash of its structure and `hash` the function to recompute it with.
+    `measurements` are all signed series of that slot, `blocks` their latest value by index.
+    """
+
+    violation: Violation | None = None
+    unsupported: str = ""
+    negotiated: bool = False
+    negotiation: Negotiation | None = None
+    offered_versions: frozenset[Version] = frozenset()
+    slot: int | None = None
+    other_slots: tuple[int, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    chain_problem: str = ""
+    root_hash: bytes | None = None
+    hash: HashFunction | None = None
+    alias: bool = False
+    challenge: Statement | None = None
+    no_challenge: str = ""
+    measurements: tuple[SignedMeasurements, ...] = ()
+    no_measurements: str = ""
+
+    @property
+    def leaf(self) -> Certificate | None:
+        """The leaf's certificate."""
+        return self.certificates[-1] if self.certificates else None
+
+    @property
+    def blocks(self) -> tuple[MeasurementBlock, ...]:
+        """Every block of every signed series, in order; not yet verified."""
+        return tuple(block for series in self.measurements for block in series.blocks)

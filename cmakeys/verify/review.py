@@ -1,0 +1,175 @@
+"""From evidence to facts: a saved conversation is run through the same `Connection` as a live one.
+
+Whatever the bytes are, the result is a `Facts` value; a broken rule is in its `violation`. The requests may come from a
+file as well, so one that no requester would have sent is a violation like any other.
+"""
+
+from __future__ import annotations
+
+from cmakeys.evidence.model import EndingKind, Evidence, EvidenceKind
+from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, SUPPORTED_BASE_HASH
+from cmakeys.spdm.codes import Capability, CertificateModel, ErrorCode, RequestCode
+from cmakeys.spdm.connection import Connection, Exchange, ProtocolViolation, SignedMeasurements
+from cmakeys.spdm.messages.error import ErrorResponse
+from cmakeys.spdm.signing import Statement
+from cmakeys.spdm.slots import MAX_CHAIN_SIZE, MAX_LARGE_CHAIN_SIZE
+from cmakeys.verify.facts import Facts, Violation
+from cmakeys.verify.negotiation import Negotiation
+from cmakeys.verify.report import review_report
+from cmakeys.x509.bundle import SpdmChain
+from cmakeys.x509.certificate import CertificateProblem
+
+_NO_SUCH_REQUEST = frozenset({ErrorCode.UNSUPPORTED_REQUEST, ErrorCode.INVALID_REQUEST})
+
+
+def review(evidence: Evidence) -> Facts:
+    """The facts of any evidence."""
+    if evidence.kind is EvidenceKind.SIGNED_REPORT:
+        return review_report(evidence)
+    replay = _Replay(evidence)
+    for exchange in evidence.exchanges:
+        if replay.violation is not None:
+            break
+        replay.take(exchange)
+    return replay.facts()
+
+
+class _Replay:
+    """One conversation being run again; only the last connection in it counts."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+        self.connection = Connection(_known_chains(evidence.chains))
+        self.violation: Violation | None = None
+        self.unsupported = ""
+        self.challenges: dict[int, Statement] = {}
+        self.measurements: dict[int, list[SignedMeasurements]] = {}
+        self.errors: dict[RequestCode, str] = {}
+
+    def take(self, exchange: Exchange) -> None:
+        """Run one exchange."""
+        try:
+            answer = self.connection.observe(exchange.request, exchange.response)
+        except ProtocolViolation as error:
+            self.violation = Violation(error.step, str(error), error.hint)
+            return
+        code = RequestCode(exchange.request[1])
+        if code == RequestCode.GET_VERSION:
+            self._forget()
+        if isinstance(answer, ErrorResponse):
+            self._take_error(code, answer)
+        else:
+            self._take_answer(code)
+
+    def _forget(self) -> None:
+        self.unsupported = ""
+        self.challenges.clear()
+        self.measurements.clear()
+        self.errors.clear()
+
+    def _take_error(self, code: RequestCode, error: ErrorResponse) -> None:
+        self.errors[code] = error.name
+        if code == RequestCode.GET_VERSION and error.code in _NO_SUCH_REQUEST:
+            self.unsupported = f"the device answers GET_VERSION with ERROR {error.name}: it does not speak SPDM"
+
+    def _take_answer(self, code: RequestCode) -> None:
+        connection = self.connection
+        self.errors.pop(code, None)
+        if code == RequestCode.GET_CAPABILITIES:
+            missing = [flag.name or "" for flag in (Capability.CERT, Capability.CHAL) if not connection.has(flag)]
+            if missing:
+                self.unsupported = f"the device announces no {' and no '.join(missing)} capability, which CMA needs"
+        elif code == RequestCode.GET_DIGESTS and connection.digests is not None:
+            for slot in connection.digests.slots:
+                connection.slots.adopt(slot)
+        elif code == RequestCode.CHALLENGE and connection.challenge is not None:
+            self.challenges[connection.challenge.slot or 0] = connection.challenge
+        elif code == RequestCode.GET_MEASUREMENTS and connection.measurements is not None:
+            series = self.measurements.setdefault(connection.measurements.statement.slot or 0, [])
+            if connection.measurements not in series:
+                series.append(connection.measurements)
+
+    def facts(self) -> Facts:
+        """What the conversation says."""
+        connection = self.connection
+        ending = self.evidence.ending
+        violation = self.violation
+        if violation is None and ending.kind is EndingKind.REFUSED and ending.step is not None:
+            violation = Violation(ending.step, ending.message, ending.hint)
+        slots = (*sorted(self.challenges), *sorted(self.measurements), *sorted(connection.chains))
+        slot = slots[0] if slots else None
+        chain = connection.chains.get(slot) if slot is not None else None
+        parsed, problem = self._parse(slot, chain)
+        return Facts(
+            violation=violation,
+            unsupported=self.unsupported if self.violation is None else "",
+            negotiated=connection.asym is not None,
+            negotiation=self._negotiation(),
+            offered_versions=connection.offered_versions,
+            slot=slot,
+            other_slots=tuple(sorted(set(connection.chains) - {slot})),
+            certificates=parsed.certificates if parsed else (),
+            chain_problem=problem,
+            root_hash=parsed.root_hash if parsed else None,
+            hash=connection.hash,
+            alias=self._alias(slot),
+            challenge=self.challenges.get(slot) if slot is not None else None,
+            no_challenge=self._missing(RequestCode.CHALLENGE, "no CHALLENGE was asked"),
+            measurements=tuple(self.measurements.get(slot, ())) if slot is not None else (),
+            no_measurements=self._no_measurements(slot),
+        )
+
+    def _negotiation(self) -> Negotiation | None:
+        connection = self.connection
+        if connection.version is None:
+            return None
+        return Negotiation(connection.version, connection.asym, connection.base_hash)
+
+    def _parse(self, slot: int | None, chain: bytes | None) -> tuple[SpdmChain | None, str]:
+        connection = self.connection
+        if chain is None or connection.base_hash is None:
+            return None, self._no_chain(slot)
+        limit = MAX_LARGE_CHAIN_SIZE if connection.large_chains() else MAX_CHAIN_SIZE
+        size = BASE_HASH_FUNCTIONS[connection.base_hash].size
+        try:
+            return SpdmChain.parse(chain, size, f"slot {slot}", max_size=limit), ""
+        except CertificateProblem as problem:
+            return None, str(problem)
+
+    def _no_chain(self, slot: int | None) -> str:
+        for code in (RequestCode.GET_DIGESTS, RequestCode.GET_CERTIFICATE):
+            if code in self.errors:
+                return f"the device answered {code.name} with ERROR {self.errors[code]}"
+        if slot is not None:
+            return f"the conversation does not contain the chain of slot {slot}"
+        return "the conversation contains no certificate chain"
+
+    def _alias(self, slot: int | None) -> bool:
+        connection = self.connection
+        model = connection.slots.models.get(slot, 0) if slot is not None else 0
+        if model:
+            return model == CertificateModel.ALIAS
+        return connection.has(Capability.ALIAS_CERT)
+
+    def _missing(self, code: RequestCode, otherwise: str) -> str:
+        return f"the device answered {code.name} with ERROR {self.errors[code]}" if code in self.errors else otherwise
+
+    def _no_measurements(self, slot: int | None) -> str:
+        connection = self.connection
+        if not connection.has(Capability.MEAS_SIGNED):
+            if connection.has(Capability.MEAS_UNSIGNED):
+                return "the device has measurements but does not sign them"
+            return "the device has no measurements"
+        if self.measurements and slot not in self.measurements:
+            others = ", ".join(map(str, sorted(self.measurements)))
+            return f"the measurements were signed for slot {others}, the chain of slot {slot} is judged"
+        return self._missing(RequestCode.GET_MEASUREMENTS, "no signed measurements were asked for")
+
+
+def _known_chains(chains: tuple[bytes, ...]) -> dict[bytes, bytes]:
+    """The chains under their digest by every hash function that could have been negotiated."""
+    known: dict[bytes, bytes] = {}
+    for chain in chains:
+        for base_hash in SUPPORTED_BASE_HASH:
+            known[BASE_HASH_FUNCTIONS[base_hash].digest(chain)] = chain
+    return known

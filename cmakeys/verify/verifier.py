@@ -1,0 +1,183 @@
+"""`verify`: evidence in, `Verdict` out, the fourteen steps in their order.
+
+This is the only place where steps become an outcome. The rules:
+
+* A step runs when the steps it needs have passed; otherwise it says which one stands in its way.
+* A broken protocol rule fails the step it belongs to; the steps before it still run on what was said until then.
+* Rejected: a step failed that is not advisory, or a required one was not checked, or nothing proved possession.
+* Evidence whose collection was cut short is `unreachable` and judged no further: a device must not fail a step because
+  a cable did. A device that does not do CMA-SPDM is `unsupported`, unless it is enrolled: then it did once, and saying
+  no more is a downgrade to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+from cmakeys.evidence.model import EndingKind, Evidence
+from cmakeys.roots.rootset import RootSet
+from cmakeys.spdm.algorithms import algorithm_name
+from cmakeys.verify import chain_steps, device_steps
+from cmakeys.verify.case import Case, anchor_root, failed, not_checked
+from cmakeys.verify.enrolment import Enrolment
+from cmakeys.verify.facts import Facts
+from cmakeys.verify.policy import INDISPENSABLE_STEPS, Policy
+from cmakeys.verify.reference import ReferenceValues
+from cmakeys.verify.review import review
+from cmakeys.verify.verdict import STEP_TITLES, Outcome, Step, StepOutcome, Verdict
+
+STEPS: Mapping[int, Callable[[Case], Step]] = MappingProxyType(
+    {
+        1: device_steps.step_1,
+        2: chain_steps.step_2,
+        3: chain_steps.step_3,
+        4: chain_steps.step_4,
+        5: chain_steps.step_5,
+        6: chain_steps.step_6,
+        7: chain_steps.step_7,
+        8: chain_steps.step_8,
+        9: device_steps.step_9,
+        10: device_steps.step_10,
+        11: device_steps.step_11,
+        12: device_steps.step_12,
+        13: device_steps.step_13,
+        14: device_steps.step_14,
+    }
+)
+
+NEEDS: Mapping[int, int] = MappingProxyType({4: 3, 5: 4, 6: 3, 8: 3, 9: 4, 10: 3, 11: 3, 12: 3, 13: 12})
+"""The step that must have passed before another one means anything. Step 3 needs certificates, whatever step 2 says
+about their form, so that a chain with one odd extension is still shown to be signed or not."""
+
+_NEED_CERTIFICATES = frozenset({3})
+_GOOD = (StepOutcome.PASSED, StepOutcome.WARNED)
+
+
+def verify(
+    evidence: Evidence,
+    rootset: RootSet,
+    policy: Policy | None = None,
+    *,
+    now: datetime,
+    enrolment: Enrolment | None = None,
+    reference: ReferenceValues | None = None,
+    expected_nonce: bytes | None = None,
+    facts: Facts | None = None,
+) -> Verdict:
+    """Judge one piece of evidence.
+
+    `now` is the aware time of the whole run. `expected_nonce` is the requester nonce that the caller chose; without
+    it, the one that the evidence itself says was chosen. `facts` are those of `review(evidence)` where the caller has
+    them already. Never raises for anything that is in the evidence.
+    """
+    policy = policy or Policy()
+    facts = facts or review(evidence)
+    root = anchor_root(facts, rootset)
+    nonce = expected_nonce if expected_nonce is not None else evidence.expected_nonce
+    case = Case(evidence, facts, rootset, policy, now, enrolment, reference, nonce, root)
+    if evidence.ending.kind is EndingKind.UNREACHABLE:
+        reason = f"could not find out: {evidence.ending.message}"
+        return _verdict(case, Outcome.UNREACHABLE, _none_checked(reason), reason)
+    if facts.unsupported and enrolment is None:
+        return _verdict(case, Outcome.UNSUPPORTED, _none_checked(facts.unsupported), facts.unsupported)
+    steps = _run(case)
+    outcome, summary = _conclude(case, steps)
+    return _verdict(case, outcome, steps, summary)
+
+
+def _none_checked(reason: str) -> tuple[Step, ...]:
+    return tuple(not_checked(number, reason) for number in STEP_TITLES)
+
+
+def _run(case: Case) -> tuple[Step, ...]:
+    done: dict[int, Step] = {}
+    for number in STEP_TITLES:
+        done[number] = _forced(case, number) or _blocked(case, number, done) or STEPS[number](case)
+    return tuple(_name_the_cause(case, step) for step in done.values())
+
+
+def _forced(case: Case, number: int) -> Step | None:
+    """A failure that is known before the step runs."""
+    violation = case.facts.violation
+    if violation is not None and violation.step == number:
+        return failed(number, violation.message, violation.hint)
+    if number == 1 and case.facts.unsupported and case.enrolment is not None:
+        return failed(
+            1,
+            f"{case.facts.unsupported}, but it did when it was enrolled",
+            "the device was exchanged or its firmware lost the feature; forget it if that is intended",
+        )
+    return None
+
+
+def _blocked(case: Case, number: int, done: Mapping[int, Step]) -> Step | None:
+    """Why the step cannot run: a step it needs did not pass, or an earlier one ended the conversation."""
+    if number in _NEED_CERTIFICATES and not case.facts.certificates:
+        return not_checked(number, _why_not(done[2]))
+    needed = NEEDS.get(number)
+    if needed is not None and done[needed].outcome not in _GOOD:
+        return not_checked(number, _why_not(done[needed]))
+    if number == 2 and not case.facts.certificates and done[1].outcome is StepOutcome.FAILED:
+        return not_checked(number, _why_not(done[1]))
+    return None
+
+
+def _why_not(step: Step) -> str:
+    return f"step {step.number} failed" if step.outcome is StepOutcome.FAILED else step.reason
+
+
+def _name_the_cause(case: Case, step: Step) -> Step:
+    """A step that found nothing to check after a violation says so, instead of that nothing was asked."""
+    violation = case.facts.violation
+    if violation is None or violation.step >= step.number or step.outcome is not StepOutcome.NOT_CHECKED:
+        return step
+    if step.reason in (case.facts.no_challenge, case.facts.no_measurements):
+        return not_checked(step.number, f"step {violation.step} failed")
+    return step
+
+
+def _conclude(case: Case, steps: tuple[Step, ...]) -> tuple[Outcome, str]:
+    policy = case.policy
+    failures = [step for step in steps if step.outcome is StepOutcome.FAILED]
+    serious = [step for step in failures if step.number not in policy.advisory]
+    if serious:
+        first = serious[0]
+        more = f" (and {len(serious) - 1} more)" if len(serious) > 1 else ""
+        return Outcome.REJECTED, f"step {first.number}, {first.title}: {first.reason}{more}"
+    required = policy.required_steps(case.evidence.kind) | INDISPENSABLE_STEPS
+    skipped = [step for step in steps if step.number in required and step.outcome not in _GOOD]
+    if skipped:
+        first = skipped[0]
+        return Outcome.REJECTED, f"step {first.number}, {first.title}, is required but was not checked: {first.reason}"
+    if not any(steps[number - 1].outcome in _GOOD for number in (11, 12)):
+        return Outcome.REJECTED, "nothing proves that the device holds the leaf's key (steps 11 and 12)"
+    remarks = [step for step in steps if step.outcome is StepOutcome.WARNED] + failures
+    root = case.root.name if case.root else "?"
+    if remarks:
+        first = remarks[0]
+        return Outcome.DEGRADED, f"anchored in {root}, but step {first.number}, {first.title}: {first.reason}"
+    return Outcome.TRUSTED, f"anchored in {root}, {case.facts.negotiation}"
+
+
+def _verdict(case: Case, outcome: Outcome, steps: tuple[Step, ...], summary: str) -> Verdict:
+    facts = case.facts
+    anchored = case.root if steps[3].outcome is StepOutcome.PASSED else None
+    negotiation = facts.negotiation
+    asym = negotiation.asym if negotiation else None
+    return Verdict(
+        device=case.evidence.device,
+        outcome=outcome,
+        steps=steps,
+        summary=summary,
+        checked_at=case.now,
+        evidence_digest=case.evidence.digest,
+        rootset_digest=case.rootset.digest,
+        root=anchored.name if anchored else None,
+        root_fingerprint=anchored.fingerprint if anchored else None,
+        slot=facts.slot,
+        version=str(negotiation.version) if negotiation else None,
+        algorithm=algorithm_name(asym) if asym is not None else None,
+        leaf_fingerprint=facts.leaf.fingerprint if facts.leaf else None,
+    )
