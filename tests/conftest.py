@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A test asks what holds, not how fast: on a busy machine an example may take its time.
+settings.register_profile("suite", settings.default, deadline=None)
+settings.load_profile("suite")
 
 pytest_plugins = ["tests.rings"]
 
