@@ -3,7 +3,7 @@
 # from wherever pip is configured to look.
 #
 #   make demo    the whole story on this machine, without devices or privileges
-#   make test    linters, type checker and every test that this machine can run (PYTEST="-k name" for some of them)
+#   make test    linters, type checker and every test that this machine can run (PYTEST="-k name" for some of them, in one process)
 #   make lint    only the linters and the type checker
 #   make bench   the speed and memory ratios
 #   make clean   remove the environment and every cache
@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet
-PYTEST ?=
+PYTEST ?= -n auto
 
 .PHONY: demo test lint bench clean
 .DELETE_ON_ERROR:
