@@ -109,11 +109,17 @@ def claims_self_signature(certificate: Certificate) -> bool:
         authority = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     except x509.ExtensionNotFound:
         return True
-    if authority.key_identifier is not None:
-        try:
-            subject_key = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-        except x509.ExtensionNotFound:
-            return True
-        return authority.key_identifier == subject_key
     serial = authority.authority_cert_serial_number
-    return serial is None or serial == certificate.serial_number
+    if authority.key_identifier is None and serial is None:
+        return True
+    return authority.key_identifier == _subject_key_identifier(certificate) is not None or (
+        serial == certificate.serial_number
+        and any(name.value == certificate.parsed.issuer for name in authority.authority_cert_issuer or ())
+    )
+
+
+def _subject_key_identifier(certificate: Certificate) -> bytes | None:
+    try:
+        return certificate.parsed.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        return None

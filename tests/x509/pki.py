@@ -164,6 +164,11 @@ def device_chain(kind: str = "p256") -> tuple[Issued, Issued, Issued]:
     return root, intermediate, leaf
 
 
+def leaf_of(issuer: Issued, **changes: object) -> Issued:
+    """A device leaf by `issuer`, faultless but for what `changes` to the arguments of `issue`."""
+    return issue("Test Device", issuer, **{"number": 2, "ca": False, "key_usage": LEAF_USAGE, **changes})  # type: ignore[arg-type]
+
+
 def certificates(*issued: Issued) -> tuple[Certificate, ...]:
     return tuple(one.certificate for one in issued)
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cmakeys.x509.bundle import read_certificates, split_der
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.chain import (
-    LEAF,
     ChainFault,
     check_leaf_profile,
     check_root_hash,
@@ -30,8 +26,6 @@ from cmakeys.x509.chain import (
     order_root_first,
     why_no_anchor,
 )
-from cmakeys.x509.der import DerError
-from cmakeys.x509.leaf import spdm_extension_oids
 from tests.x509.pki import (
     FOREVER,
     LEAF_USAGE,
@@ -42,6 +36,7 @@ from tests.x509.pki import (
     certificates,
     device_chain,
     issue,
+    leaf_of,
     make_key,
     rolled_over,
     usage,
@@ -50,10 +45,6 @@ from tests.x509.pki import (
 ROOT, INTERMEDIATE, LEAF_CERTIFICATE = device_chain()
 CHAIN = certificates(ROOT, INTERMEDIATE, LEAF_CERTIFICATE)
 KINDS = ("p256", "p384", "p521", "rsa2048", "ed25519", "ed448", "mldsa65")
-
-
-def leaf_of(issuer: Issued, **changes: object) -> Issued:
-    return issue("Test Device", issuer, **{"number": 2, "ca": False, "key_usage": LEAF_USAGE, **changes})  # type: ignore[arg-type]
 
 
 def only(faults: Sequence[ChainFault]) -> ChainFault:
@@ -320,97 +311,6 @@ class TestValidity:
         assert only(check_validity(certificates(ROOT, INTERMEDIATE, short), NOW)).index == 2
 
 
-def eku(*oids: str) -> tuple[x509.ExtensionType, bool]:
-    return (x509.ExtendedKeyUsage([x509.ObjectIdentifier(oid) for oid in oids]), True)
-
-
-def spdm(value: str) -> tuple[x509.ExtensionType, bool]:
-    return (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.412.274.6"), bytes.fromhex(value)), False)
-
-
-RESPONDER, REQUESTER = "1.3.6.1.4.1.412.274.3", "1.3.6.1.4.1.412.274.4"
-SERVER = ExtendedKeyUsageOID.SERVER_AUTH.dotted_string
-HARDWARE_IDENTITY = "300e300c060a2b06010401831c821202"
-MUTABLE = "300e300c060a2b06010401831c821205"
-HARDWARE_IDENTITY_WITH_VALUE = "3010300e060a2b06010401831c8212020500"
-
-
-class TestLeafProfile:
-    def problems(self, leaf: Issued, *, minor: int | None = 4, alias: bool = False) -> str:
-        faults = check_leaf_profile(leaf.certificate, spdm_minor=minor, alias=alias)
-        assert all(fault.index == LEAF for fault in faults)
-        return "; ".join(fault.message for fault in faults)
-
-    @pytest.mark.parametrize(("minor", "fault"), [(None, False), (0, False), (2, False), (3, True), (4, True)])
-    def test_missing_basic_constraints_are_a_fault_since_1_3(self, minor: int | None, fault: bool) -> None:
-        leaf = leaf_of(INTERMEDIATE, ca=None)
-        assert ("no basicConstraints" in self.problems(leaf, minor=minor)) is fault
-        assert bool(self.problems(leaf, minor=minor)) is fault
-
-    @pytest.mark.parametrize("minor", [None, 0, 3])
-    def test_a_leaf_that_is_a_ca_is_a_fault_in_every_version(self, minor: int | None) -> None:
-        assert "a leaf must not be one" in self.problems(leaf_of(INTERMEDIATE, ca=True), minor=minor)
-
-    def test_digital_signature_is_needed(self) -> None:
-        assert "no keyUsage" in self.problems(leaf_of(INTERMEDIATE, key_usage=None))
-        assert "lacks digitalSignature" in self.problems(leaf_of(INTERMEDIATE, key_usage=usage()))
-        both = usage(digital_signature=True, key_cert_sign=True)
-        assert "keyCertSign" in self.problems(leaf_of(INTERMEDIATE, key_usage=both))
-
-    @pytest.mark.parametrize(
-        ("purposes", "fault"),
-        [
-            ((SERVER,), False),
-            ((RESPONDER,), False),
-            ((RESPONDER, REQUESTER), False),
-            ((SERVER, REQUESTER), True),
-            ((REQUESTER,), True),
-        ],
-    )
-    def test_a_leaf_for_requesters_only_is_a_fault(self, purposes: tuple[str, ...], fault: bool) -> None:
-        found = self.problems(leaf_of(INTERMEDIATE, extensions=[eku(*purposes)]))
-        assert ("SPDM requester only" in found) is fault
-
-    @pytest.mark.parametrize("value", [HARDWARE_IDENTITY, HARDWARE_IDENTITY_WITH_VALUE])
-    def test_the_hardware_identity_is_for_device_certificates(self, value: str) -> None:
-        leaf = leaf_of(INTERMEDIATE, extensions=[spdm(value)])
-        assert self.problems(leaf) == ""
-        assert "claims the hardware identity" in self.problems(leaf, alias=True)
-
-    def test_a_mutable_alias_leaf_is_fine(self) -> None:
-        assert self.problems(leaf_of(INTERMEDIATE, extensions=[spdm(MUTABLE)]), alias=True) == ""
-
-    @pytest.mark.parametrize(
-        "value",
-        [
-            "",
-            "0500",
-            "30003000",
-            "300e300d060a2b06010401831c821202",
-            "30023000",
-            "300430020500",
-            "300430020600" + "00",
-            "30020500",
-            "3014" + "3012" + "060a2b06010401831c821202" + "0500" * 3,
-        ],
-    )
-    @pytest.mark.parametrize("alias", [True, False])
-    def test_a_malformed_spdm_extension_is_a_fault(self, value: str, alias: bool) -> None:
-        leaf = leaf_of(INTERMEDIATE, extensions=[spdm(value)])
-        assert "SPDM extension 1.3.6.1.4.1.412.274.6 is malformed" in self.problems(leaf, alias=alias)
-
-    def test_a_key_we_cannot_use_is_a_fault(self) -> None:
-        der = leaf_of(INTERMEDIATE, kind="ed25519").certificate.der
-        unknown = Certificate.from_der(der.replace(b"\x06\x03\x2b\x65\x70", b"\x06\x03\x2b\x65\x7f"))
-        (fault,) = check_leaf_profile(unknown, spdm_minor=2, alias=False)
-        assert "unsupported public key 1.3.101.127" in fault.message
-
-    @given(st.binary(max_size=40))
-    def test_any_bytes_as_spdm_extension_are_read_or_refused(self, value: bytes) -> None:
-        with contextlib.suppress(DerError):
-            assert all(oid[0] == 0x06 for oid in spdm_extension_oids(value))
-
-
 class TestOrder:
     def test_every_order_of_a_chain_becomes_root_first(self) -> None:
         for shuffled in permutations(CHAIN):
@@ -460,65 +360,6 @@ class TestOrder:
         else:
             with pytest.raises(CertificateProblem):
                 order_root_first(certs)
-
-
-def mutated_chains() -> dict[str, Callable[[], tuple[Issued, ...]]]:
-    """Chains on which our rules and the library's path validation must agree."""
-
-    def with_intermediate(**changes: object) -> tuple[Issued, ...]:
-        intermediate = issue("Test Intermediate", ROOT, **{"number": 1, **changes})  # type: ignore[arg-type]
-        return ROOT, intermediate, leaf_of(intermediate)
-
-    def deep() -> tuple[Issued, ...]:
-        root = issue("Root", path_length=0)
-        one = issue("One", root, number=1)
-        return root, one, leaf_of(one)
-
-    return {
-        "sound": device_chain,
-        "intermediate is no CA": lambda: with_intermediate(ca=False),
-        "intermediate may not sign": lambda: with_intermediate(key_usage=LEAF_USAGE),
-        "intermediate expired": lambda: with_intermediate(not_after=NOW - timedelta(days=1)),
-        "intermediate not yet valid": lambda: with_intermediate(not_before=NOW + timedelta(days=1)),
-        "intermediate forged": lambda: with_intermediate(signing_key=make_key("p256", 9)),
-        "intermediate misnamed": lambda: with_intermediate(issuer_name="Other"),
-        "leaf forged": lambda: (ROOT, INTERMEDIATE, leaf_of(INTERMEDIATE, signing_key=make_key("p256", 9))),
-        "leaf expired": lambda: (ROOT, INTERMEDIATE, leaf_of(INTERMEDIATE, not_after=NOW - timedelta(days=1))),
-        "path too long": deep,
-        "unknown critical extension": lambda: with_intermediate(
-            extensions=[(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True)]
-        ),
-    }
-
-
-@pytest.mark.parametrize("case", mutated_chains())
-def test_the_library_s_path_validation_gives_the_same_verdict(case: str) -> None:
-    root, *others = certificates(*mutated_chains()[case]())
-    ours = (*check_structure((root, *others)), *check_signatures((root, *others)), *check_validity(others, NOW))
-    permissive = ExtensionPolicy.permit_all()
-    ca_policy = permissive.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None).may_be_present(
-        x509.KeyUsage, Criticality.AGNOSTIC, lambda _policy, _certificate, found: _must_sign(found)
-    )
-    verifier = (
-        PolicyBuilder()
-        .store(Store([root.parsed]))
-        .time(NOW)
-        .extension_policies(ca_policy=ca_policy, ee_policy=permissive)
-        .build_client_verifier()
-    )
-    try:
-        verifier.verify(others[-1].parsed, [one.parsed for one in others[:-1]])
-    except VerificationError:
-        accepted = False
-    else:
-        accepted = True
-    assert accepted is (case == "sound")
-    assert (ours == ()) is accepted
-
-
-def _must_sign(found: x509.KeyUsage | None) -> None:
-    if found is not None and not found.key_cert_sign:
-        raise ValueError("keyCertSign is missing")
 
 
 @pytest.fixture
