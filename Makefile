@@ -3,7 +3,7 @@
 # from wherever pip is configured to look.
 #
 #   make demo    the whole story on this machine, without devices or privileges
-#   make test    linters, type checker and every test that this machine can run (PYTEST="-k name" for some of them, in one process)
+#   make test    linters, type checker and every test that this machine can run; PYTEST="-k name" for some of them
 #   make lint    only the linters and the type checker
 #   make bench   the speed and memory ratios
 #   make clean   remove the environment and every cache
@@ -48,7 +48,7 @@ $(VENV)/.python:
 		echo "installing python3-venv and libkeyutils1"; \
 		$$become apt-get update -qq && $$become env DEBIAN_FRONTEND=noninteractive \
 			apt-get install -qq -y --no-install-recommends python3-venv libkeyutils1 >/dev/null; }
-	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(RUN) -c 'import pip, sys; sys.exit(sys.prefix == sys.base_prefix)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
 $(VENV)/.runtime: pyproject.toml | $(VENV)/.python
