@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cmakeys.errors import EvidenceProblem
+from cmakeys.x509.der import DerError, elements, read_element
 
 MAX_CERTIFICATE_SIZE = 65535
 """Bytes; the largest single certificate any source may hand us: a classic SPDM chain is no larger."""
@@ -42,6 +43,17 @@ class CertificateProblem(EvidenceProblem):
     """Bytes that should be a certificate are not one, or it does not hold."""
 
     code = "certificate"
+
+
+def _refuse_padded_signature(der: bytes) -> None:
+    """Refuse a signature BIT STRING that is not whole octets.
+
+    The library drops padding bits, so a certificate could be changed there and still verify; the kernel refuses it too.
+    """
+    outer = read_element(der, 0)
+    *_, signature = elements(der, outer.content, outer.end)
+    if der[signature.content] != 0:
+        raise DerError("signature with padding bits", signature.start)
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,7 @@ class Certificate:
             # What cannot be read must fail here, once, with a name and an offset, not wherever it is first asked for.
             _ = (parsed.version, parsed.not_valid_before_utc, parsed.not_valid_after_utc, certificate.serial_number)
             _ = (certificate.self_issued, certificate.subject, certificate.issuer)
+            _refuse_padded_signature(certificate.der)
         except (
             ValueError,
             TypeError,

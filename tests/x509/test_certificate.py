@@ -7,6 +7,7 @@ import hashlib
 from datetime import UTC, datetime
 
 import pytest
+from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,6 +109,17 @@ def test_an_unreadable_field_is_found_at_once_not_when_first_asked_for() -> None
     assert damaged != ROOT.der
     with pytest.raises(CertificateProblem):
         Certificate.from_der(damaged)
+
+
+def test_a_signature_with_padding_bits_is_refused_because_it_would_still_verify() -> None:
+    dated = (issue("Root", not_before=datetime(2020, 1, day, tzinfo=UTC)).certificate for day in range(1, 32))
+    even = next(certificate for certificate in dated if certificate.der[-1] % 2 == 0)
+    unused_bits = even.der.rindex(b"\x30\x0a\x06\x08") + 12 + 2
+    padded = even.der[:unused_bits] + b"\x01" + even.der[unused_bits + 1 :]
+    lenient = x509.load_der_x509_certificate(padded)
+    lenient.verify_directly_issued_by(even.parsed)
+    with pytest.raises(CertificateProblem, match="signature with padding bits"):
+        Certificate.from_der(padded)
 
 
 @given(st.integers(0, len(ROOT.der) - 1), st.integers(1, 255))
