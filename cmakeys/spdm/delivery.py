@@ -19,6 +19,9 @@ from cmakeys.spdm.states import after
 from cmakeys.spdm.violation import STEP_NEGOTIATION, STEP_OF_REQUEST, ProtocolViolation
 from cmakeys.spdm.wire import Reader, WireError
 
+_TRY_AGAIN = frozenset({ErrorCode.BUSY, ErrorCode.REQUEST_IN_FLIGHT, ErrorCode.MESSAGE_LOST})
+"""Answers that say nothing about the request: the device was busy with another one, or lost the chunks of this one."""
+
 
 class Delivery:
     """Delivers requests of one connection."""
@@ -45,7 +48,7 @@ class Delivery:
                 return answer
             if answer.code in (ErrorCode.REQUEST_RESYNCH, ErrorCode.VERSION_MISMATCH):
                 raise Resynchronise
-            if answer.code != ErrorCode.BUSY:
+            if answer.code not in _TRY_AGAIN:
                 raise DeviceRefused(answer, code)
             yield Wait(delay)
             delay *= 2

@@ -239,6 +239,12 @@ def test_busy_is_waited_out_with_a_fresh_request(code: RequestCode) -> None:
         assert len(set(signed)) == len(signed), "a nonce was used twice"
 
 
+@pytest.mark.parametrize("code", [ErrorCode.REQUEST_IN_FLIGHT, ErrorCode.MESSAGE_LOST])
+def test_a_lost_or_overlapping_request_is_sent_again(code: ErrorCode) -> None:
+    requester, _ = attest(answering(device(), RequestCode.CHALLENGE, iter([error(code)])))
+    assert_proven(requester.connection)
+
+
 def test_busy_forever_ends_without_a_finding_about_the_device() -> None:
     forever = iter(lambda: error(ErrorCode.BUSY), None)
     with pytest.raises(DeviceUnavailable, match="still busy after 7 attempts"):
