@@ -211,7 +211,11 @@ class TestSelecting:
             select(self.BUNDLE[:count], "0" * 64)
 
 
-@pytest.mark.parametrize("text", ["", A.fingerprint[:-1], A.fingerprint + "0", "sha1", A.fingerprint[:16]])
+@pytest.mark.parametrize(
+    "text",
+    ["", A.fingerprint[:-1], A.fingerprint + "0", "sha1", A.fingerprint[:16]],
+    ids=["nothing", "one digit less", "one digit more", "a word", "a prefix"],
+)
 def test_less_than_a_whole_fingerprint_is_no_fingerprint(text: str) -> None:
     with pytest.raises(UsageProblem, match="not a whole SHA-256"):
         check_fingerprint(text)
