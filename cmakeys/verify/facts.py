@@ -33,7 +33,8 @@ class Facts:
     `unsupported` says why the device does not do CMA-SPDM; empty when it does. `negotiated` is false for evidence that
     shows version and algorithms without the negotiation that led to them; `offered_versions` are the device's.
     `slot` is the slot whose chain is judged; `certificates` are that chain in SPDM order, empty with `chain_problem`
-    when it cannot be read; `root_hash` is the RootHash of its structure and `hash` the function to recompute it with.
+    when it cannot be read and with `no_chain` when there is none. `root_hash` is the RootHash of its structure and
+    `hash` the function to recompute it with.
     `measurements` are all signed series of that slot, `blocks` their latest value by index.
     """
 
@@ -46,6 +47,7 @@ class Facts:
     other_slots: tuple[int, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     chain_problem: str = ""
+    no_chain: str = ""
     root_hash: bytes | None = None
     hash: HashFunction | None = None
     alias: bool = False

@@ -99,7 +99,7 @@ class _Replay:
         slots = (*sorted(self.challenges), *sorted(self.measurements), *sorted(connection.chains))
         slot = slots[0] if slots else None
         chain = connection.chains.get(slot) if slot is not None else None
-        parsed, problem = self._parse(slot, chain)
+        parsed, problem = self._parse(slot, chain) if chain is not None else (None, "")
         return Facts(
             violation=violation,
             unsupported=self.unsupported if self.violation is None else "",
@@ -110,6 +110,7 @@ class _Replay:
             other_slots=tuple(sorted(set(connection.chains) - {slot})),
             certificates=parsed.certificates if parsed else (),
             chain_problem=problem,
+            no_chain=self._no_chain(slot),
             root_hash=parsed.root_hash if parsed else None,
             hash=connection.hash,
             alias=self._alias(slot),
@@ -125,12 +126,10 @@ class _Replay:
             return None
         return Negotiation(connection.version, connection.asym, connection.base_hash)
 
-    def _parse(self, slot: int | None, chain: bytes | None) -> tuple[SpdmChain | None, str]:
+    def _parse(self, slot: int | None, chain: bytes) -> tuple[SpdmChain | None, str]:
         connection = self.connection
-        if chain is None or connection.base_hash is None:
-            return None, self._no_chain(slot)
         limit = MAX_LARGE_CHAIN_SIZE if connection.large_chains() else MAX_CHAIN_SIZE
-        size = BASE_HASH_FUNCTIONS[connection.base_hash].size
+        size = connection.hash.size if connection.hash else 0
         try:
             return SpdmChain.parse(chain, size, f"slot {slot}", max_size=limit), ""
         except CertificateProblem as problem:
