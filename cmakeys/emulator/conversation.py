@@ -155,4 +155,5 @@ class Conversation:
             context, self.version, self.asym, self.base_hash, slot, transcript, b"", nonces[0], nonces[1]
         )
         lies = self.hardware.lies
-        return lies.signature(sign_statement(lies.statement(statement), self.slot(slot).credentials.key))
+        signature = sign_statement(lies.statement(statement), self.slot(slot).credentials.key)
+        return lies.signature(signature, statement)

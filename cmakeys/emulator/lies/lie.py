@@ -58,8 +58,8 @@ class Lie:
         """What is signed."""
         return statement
 
-    def signature(self, signature: bytes) -> bytes:
-        """The signature as it is put into the message."""
+    def signature(self, signature: bytes, statement: Statement) -> bytes:
+        """The signature of `statement` as it is put into the message."""
         return signature
 
     def encode(self, octets: bytes, talk: Conversation) -> bytes:
@@ -108,10 +108,10 @@ class Lies:
             statement = lie.statement(statement)
         return statement
 
-    def signature(self, signature: bytes) -> bytes:
+    def signature(self, signature: bytes, statement: Statement) -> bytes:
         """Fold `Lie.signature`."""
         for lie in self._lies:
-            signature = lie.signature(signature)
+            signature = lie.signature(signature, statement)
         return signature
 
     def encode(self, octets: bytes, talk: Conversation) -> bytes:

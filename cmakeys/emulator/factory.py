@@ -1,0 +1,109 @@
+"""Puts an emulated device together: a vendor, a description of the device, and what shall be wrong with it.
+
+The chains are made here, because some faults are in the chain. `Blueprint.credentials` may bring chains that were made
+before, so that a device keeps its identity over restarts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cmakeys.emulator.device import Device
+from cmakeys.emulator.faults import Fault, LineFault, Substitution
+from cmakeys.emulator.flaws import ALIAS_FLAWS
+from cmakeys.emulator.hardware import Hardware
+from cmakeys.emulator.keys import KeyType
+from cmakeys.emulator.lies.lie import Lies
+from cmakeys.emulator.measurements import INDEX_FIRMWARE, MeasurementSet, standard_measurements
+from cmakeys.emulator.pki import DeviceCredentials, DeviceRequest, VendorAuthority
+from cmakeys.emulator.settings import DeviceSettings
+from cmakeys.spdm.codes import CertificateModel
+from cmakeys.x509.identity import PciIdentity
+
+DEFAULT_IDENTITY = PciIdentity(0x1B36, 0x0010, 0x010802, 0x02, 0x1AF4, 0x1100)
+"""QEMU's NVMe controller, the device that can be given an SPDM responder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """The device to build. `slots` are slot numbers; each gets a chain of its own for every key type."""
+
+    serial: str = "0001"
+    identity: PciIdentity | None = DEFAULT_IDENTITY
+    key_types: tuple[KeyType, ...] = (KeyType.ECDSA_P384,)
+    model: CertificateModel = CertificateModel.DEVICE
+    slots: tuple[int, ...] = (0,)
+    firmware: bytes = b"firmware 1"
+    svn: int = 7
+    include_root: bool = True
+    settings: DeviceSettings = DeviceSettings()
+    credentials: Mapping[int, tuple[DeviceCredentials, ...]] | None = None
+
+
+def build_device(vendor: VendorAuthority, blueprint: Blueprint, faults: Sequence[Fault] = ()) -> Device:
+    """Build the device with all of `faults` in it; those of the line are the server's (see `line_fault`)."""
+    settings = blueprint.settings
+    measurements = standard_measurements(blueprint.firmware, blueprint.svn)
+    for fault in faults:
+        if fault.transfer_size is not None:
+            settings = replace(settings, data_transfer_size=fault.transfer_size)
+        if fault.settings is not None:
+            settings = fault.settings(settings)
+        if fault.measured is not None:
+            measurements = fault.measured(measurements)
+    blueprint = _with_measured_firmware(blueprint, measurements)
+    slots = _credentials(vendor, blueprint, faults)
+    lies = Lies([lie for fault in faults for lie in fault.lies()])
+    return Device(Hardware(slots, settings, measurements, lies))
+
+
+def line_fault(faults: Sequence[Fault]) -> LineFault | None:
+    """The fault of the line among `faults`; the last one wins."""
+    return next((fault.line for fault in reversed(faults) if fault.line is not None), None)
+
+
+def _with_measured_firmware(blueprint: Blueprint, measurements: MeasurementSet) -> Blueprint:
+    """A fault that changes firmware changes what the alias leaf says of it, too."""
+    measured = next(one.value for one in measurements.measurements if one.index == INDEX_FIRMWARE)
+    return replace(blueprint, firmware=measured)
+
+
+def _credentials(
+    vendor: VendorAuthority, blueprint: Blueprint, faults: Sequence[Fault]
+) -> dict[int, tuple[DeviceCredentials, ...]]:
+    flaw = next((fault.flaw for fault in reversed(faults) if fault.flaw is not None), None)
+    substitution = next((fault.substitution for fault in reversed(faults) if fault.substitution is not None), None)
+    model = CertificateModel.ALIAS if flaw in ALIAS_FLAWS else blueprint.model
+    if substitution == Substitution.IMPOSTOR:
+        vendor = VendorAuthority.create(vendor.name, vendor.key_type)
+    serial = f"{blueprint.serial}-twin" if substitution == Substitution.TWIN else blueprint.serial
+    own = blueprint.credentials if flaw is None and substitution != Substitution.IMPOSTOR else None
+    own = None if substitution == Substitution.TWIN else own
+    slots = {}
+    for slot in blueprint.slots:
+        made = own.get(slot) if own else None
+        if made is None:
+            made = tuple(
+                vendor.issue_device(
+                    DeviceRequest(
+                        serial,
+                        blueprint.identity,
+                        key_type,
+                        model,
+                        firmware=blueprint.firmware,
+                        svn=blueprint.svn,
+                        include_root=blueprint.include_root,
+                        flaw=flaw,
+                    )
+                )
+                for key_type in blueprint.key_types
+            )
+        made = tuple(
+            one if one.request.firmware == blueprint.firmware else one.with_firmware(blueprint.firmware, blueprint.svn)
+            for one in made
+        )
+        if substitution == Substitution.STOLEN_CHAIN:
+            made = tuple(replace(one, key=one.key_type.generate()) for one in made)
+        slots[slot] = made
+    return slots
