@@ -33,7 +33,10 @@ class Noun:
 
 
 NOUNS: tuple[Noun, ...] = (
+    Noun("roots", "cmakeys.cli.roots", "Say which vendors' roots this machine trusts: add, show, remove, export them."),
     Noun("keyring", "cmakeys.cli.keyring", "Compare the kernel's keyring with the trusted roots, and put them there."),
+    Noun("evidence", "cmakeys.cli.evidence", "Keep what a device said, look at it, and judge it again anywhere."),
+    Noun("config", "cmakeys.cli.config", "Show the settings in effect, and the file that each comes from."),
 )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from cmakeys.errors import EnvironmentProblem, Refused, Temporary, from_oserror
-from cmakeys.roots.directory import DENY_FILE, DirectoryContent, StoreFinding, StoreReport, combine, is_deny_file
+from cmakeys.roots.directory import DENY_FILE, DirectoryContent, StoreFinding, StoreReport, combine
 from cmakeys.roots.document import MAX_DOCUMENT_SIZE
 from cmakeys.roots.lock import WAIT, exclusive
 from cmakeys.roots.record import MAX_PEM_SIZE, StoreProblem, read_deny, render_deny, render_pem, render_root
@@ -99,8 +99,8 @@ class RootStore:
             pem = etc / f"{root.name}.pem"
             if self._is_mask(pem) and not self._is_mask(record):
                 self._mask(record)  # renaming over the mask must not uncover a root below before the new one is whole
-            self._write(pem, render_pem(root.certificate))
-            self._write(record, render_root(root))
+            write_whole(pem, render_pem(root.certificate))
+            write_whole(record, render_root(root))
             return True
 
     def remove(self, name: str) -> Root:
@@ -132,7 +132,7 @@ class RootStore:
             entries: tuple[DenyEntry, ...] = ()
             if path.exists() and not self._is_mask(path):
                 entries = read_deny(self._bytes(path, MAX_DOCUMENT_SIZE), str(path))
-            self._write(path, render_deny((*entries, entry)))
+            write_whole(path, render_deny((*entries, entry)))
             return True
 
     def _snapshot(self, directory: Path) -> _Snapshot:
@@ -238,26 +238,6 @@ class RootStore:
             os.mkdir(directory, 0o755)  # noqa: PTH102
         _sync(directory.parent)
 
-    def _write(self, path: Path, data: bytes) -> None:
-        """Put a file in place, whole or not at all."""
-        temporary = path.with_name(f"{_TEMPORARY}{path.name}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(descriptor, rest) :]
-                os.fchmod(descriptor, 0o644)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, path)  # noqa: PTH105
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108
-            raise
-        _sync(path.parent)
-
     def _mask(self, path: Path) -> None:
         """Put a symlink to /dev/null in place of `path`, in one rename."""
         temporary = path.with_name(f"{_TEMPORARY}{path.name}.{os.getpid()}")
@@ -271,6 +251,29 @@ class RootStore:
             _sync(path.parent)
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Put a file in place, whole or not at all, and on the disk before this returns; raises `OSError`."""
+    temporary = path.with_name(f"{_TEMPORARY}{path.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)  # noqa: PTH108 of a killed process whose number we got
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fchmod(descriptor, 0o644)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108
+        raise
+    _sync(path.parent)
+
+
 def _sync(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -282,6 +285,3 @@ def _sync(directory: Path) -> None:
 def _decision(root: Root) -> tuple[object, ...]:
     """What of a root decides something: provenance does not."""
     return root.name, root.certificate, root.state, root.constraints, root.distrust_after
-
-
-__all__ = ["ETC", "RUN", "USR", "RootStore", "StoreProblem", "is_deny_file"]

@@ -1,0 +1,57 @@
+"""The forms in which `roots export` writes roots for programs that know nothing of cmakeys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from cmakeys.cli.output import Output, plain
+from cmakeys.errors import Refused, UsageProblem
+from cmakeys.reports.roots import root_data
+from cmakeys.reports.terminal import Tone
+from cmakeys.roots.bundle import pem_bundle
+from cmakeys.roots.directory import StoreReport
+from cmakeys.roots.record import render_pem
+from cmakeys.roots.root import Root
+from cmakeys.roots.store import write_whole
+
+
+def write(out: Output, roots: Sequence[Root], report: StoreReport, form: str, output: Path | None) -> None:
+    """Write `roots` as `pem`, `der` or `json` to `output`, or show them where that is one text and no place is given.
+
+    Raises `UsageProblem` for another form, and `Refused` for a DER folder that holds other files: a program that loads
+    the whole folder would trust them, too.
+    """
+    if form not in ("pem", "der", "json"):
+        raise UsageProblem(f"{form!r} is not a format", object="--format", hint="one of: pem, der, json")
+    if form == "der":
+        _write_folder(roots, output)
+    else:
+        data = pem_bundle(roots) if form == "pem" else _json_bundle(roots, report)
+        if output is None:
+            out.show(*data.decode().splitlines())
+            return
+        if output.exists() and not output.is_file():
+            raise UsageProblem("not a regular file", object=str(output), hint="for stdout leave --output out")
+        write_whole(output, data)
+    out.show(f"wrote {len(roots)} to {output}", tone=Tone.GOOD)
+
+
+def _write_folder(roots: Sequence[Root], folder: Path | None) -> None:
+    if folder is None:
+        raise UsageProblem("der needs a folder", object="--output", hint="give an empty or new one")
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise Refused(
+            "the folder is not empty, and what else is in it would be taken for a trusted root",
+            object=str(folder),
+            hint="give an empty or new one",
+        )
+    for root in roots:
+        write_whole(folder / f"{root.name}.der", root.certificate.der)
+
+
+def _json_bundle(roots: Sequence[Root], report: StoreReport) -> bytes:
+    data = [{**root_data(root, report), "pem": render_pem(root.certificate).decode()} for root in roots]
+    return json.dumps(plain(data), indent=2).encode() + b"\n"

@@ -1,0 +1,344 @@
+"""`cmakeys roots`: the vendors' roots that this machine trusts, added with their fingerprint, shown, and taken away."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from cmakeys.cli.nouns import noun_app
+from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
+from cmakeys.cli.output import Output, verb
+from cmakeys.reports.terminal import Tone
+
+if TYPE_CHECKING:
+    from cmakeys.roots.directory import StoreFinding, StoreReport
+    from cmakeys.x509.certificate import Certificate
+
+_Result = TypeVar("_Result")
+
+app = noun_app("Say which vendors' roots this machine trusts: add, show, remove, export them.")
+
+FingerprintOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fingerprint",
+        metavar="SHA256",
+        help="The certificate's fingerprint as the vendor publishes it: 64 hex digits, colons and capitals allowed.",
+    ),
+]
+RootArgument = Annotated[str, typer.Argument(metavar="ROOT", help="A name, or the beginning of a fingerprint.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask. Never answers for a fingerprint.")]
+
+
+@app.command("add")
+def add(
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE|-", help="PEM, DER, PKCS#7 or an SPDM certificate chain.")
+    ] = None,
+    from_device: Annotated[
+        str | None, typer.Option("--from-device", metavar="URL", help="Take the root that this device hands out.")
+    ] = None,
+    fingerprint: FingerprintOption = None,
+    name: Annotated[str | None, typer.Option("--name", help="Call the root so; default: from its subject.")] = None,
+    pci_vendor: Annotated[
+        list[str] | None,
+        typer.Option("--pci-vendor", metavar="ID", help="Only for devices of this PCI vendor, as 10de. Repeatable."),
+    ] = None,
+    leaf_name: Annotated[
+        str | None,
+        typer.Option("--leaf-name", metavar="RULE", help="Name required in a leaf: pcie, device-info, either, none."),
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the root.")] = "",
+    allow_test_root: Annotated[
+        bool, typer.Option("--allow-test-root", help="Allow a well-known test root, whose private key is public.")
+    ] = False,
+    yes: Yes = False,  # every question of this verb is about the fingerprint, so it changes nothing
+    sysroot: Sysroot = SYSTEM,
+    state_dir: StateDir = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    detailed_exitcode: DetailedExitcode = False,
+) -> None:
+    """Trust a vendor's root, once its fingerprint is confirmed.
+
+    The certificate is shown in full. Its fingerprint is confirmed by --fingerprint, by the vendor catalogue, or by a
+    yes on the terminal; without any of these nothing is added (exit code 8).
+    """
+    with verb("roots", "add", json=json, detailed_exitcode=detailed_exitcode) as out:
+        from cmakeys.cli.enrolment import choose, confirmed, present, wishes
+        from cmakeys.roots.catalogue import load_catalogue
+        from cmakeys.roots.enrolment import propose
+        from cmakeys.roots.root import Provenance
+        from cmakeys.roots.store import RootStore
+
+        wanted = wishes(name, pci_vendor, leaf_name, fingerprint, allow_test_root=allow_test_root)
+        certificate = choose(out, _certificates(file, from_device), fingerprint)
+        store = RootStore(sysroot)
+        now = datetime.now(UTC)
+        enrolment = propose(
+            certificate,
+            wanted,
+            known=store.load(),
+            catalogue=load_catalogue(),
+            now=now,
+            provenance=Provenance(from_device or _source(file), now.replace(microsecond=0), _actor(), reason),
+        )
+        present(out, enrolment, dry_run=dry_run)
+        enrolment.check()
+        if not confirmed(out, enrolment, dry_run=dry_run):
+            return
+        root = enrolment.root
+        if dry_run:
+            store.check_writable()
+            out.show(f"would add {root.name}", tone=Tone.NOTE)
+            return
+        detail = {
+            "sha256": root.fingerprint,
+            "state": root.state.value,
+            "confirmed_by": enrolment.confirmation.value,
+            "source": root.provenance.source,
+        }
+        out.changed = _recorded("roots-add", root.name, detail, now, sysroot, state_dir, lambda: store.add(root))
+        out.show(f"added {root.name}", tone=Tone.GOOD)
+        _next_step(out, sysroot)
+
+
+@app.command("list")
+def list_(sysroot: Sysroot = SYSTEM, json: Json = False) -> None:
+    """List the roots with their states and fingerprints, and what in the store has no effect."""
+    with verb("roots", "list", json=json) as out:
+        from cmakeys.reports.roots import ROOT_COLUMNS, root_data, root_row
+        from cmakeys.roots.store import RootStore
+
+        report = RootStore(sysroot).inspect()
+        roots = report.root_set.roots
+        out.data = {
+            "roots": [root_data(root, report) for root in roots],
+            "digest": report.root_set.digest,
+            **_store_data(report),
+        }
+        if roots:
+            out.table(ROOT_COLUMNS, [root_row(root, report) for root in roots])
+        else:
+            out.show("no roots; next: cmakeys roots add FILE", tone=Tone.NOTE)
+        for masked, path in report.masks.items():
+            out.show(f"{masked} is masked by {path}", tone=Tone.NOTE)
+        _warn(out, report.findings)
+
+
+@app.command("show")
+def show(root: RootArgument, sysroot: Sysroot = SYSTEM, json: Json = False) -> None:
+    """Show everything about one root: its certificate, what it may vouch for, where it came from."""
+    with verb("roots", "show", json=json) as out:
+        from cmakeys.reports.roots import root_data, root_lines
+        from cmakeys.roots.record import render_pem
+        from cmakeys.roots.store import RootStore
+
+        report = RootStore(sysroot).inspect()
+        found = report.root_set.find(root)
+        out.data = {**root_data(found, report), "pem": render_pem(found.certificate).decode()}
+        out.show(*root_lines(found, report))
+
+
+@app.command("remove")
+def remove(
+    root: RootArgument,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")] = "",
+    yes: Yes = False,
+    sysroot: Sysroot = SYSTEM,
+    state_dir: StateDir = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    detailed_exitcode: DetailedExitcode = False,
+) -> None:
+    """Trust a root no longer. One that came with the system is masked in /etc."""
+    with verb("roots", "remove", json=json, detailed_exitcode=detailed_exitcode) as out:
+        from cmakeys.reports.roots import certificate_lines, root_data
+        from cmakeys.roots.store import RootStore
+
+        store = RootStore(sysroot)
+        report = store.inspect()
+        found = report.root_set.find(root)
+        out.data = {**root_data(found, report), "dry_run": dry_run}
+        out.show(f"{found.name} ({found.state.value})", *certificate_lines(found.certificate))
+        if dry_run:
+            store.check_writable()
+            out.show(f"would remove {found.name}", tone=Tone.NOTE)
+            return
+        if not yes:
+            out.confirm(f"remove {found.name}?", hint="--yes removes it without asking")
+        detail = {"sha256": found.fingerprint, "state": found.state.value, "reason": reason}
+        _recorded(
+            "roots-remove", found.name, detail, datetime.now(UTC), sysroot, state_dir, lambda: store.remove(found.name)
+        )
+        out.changed = True
+        out.show(f"removed {found.name}", tone=Tone.GOOD)
+        _next_step(out, sysroot)
+
+
+@app.command("export")
+def export(
+    roots: Annotated[
+        list[str] | None, typer.Argument(metavar="[ROOT]...", help="Default: all that a chain may end in.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="pem (one file), der (a folder of files), or json.")
+    ] = "pem",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PATH", help="Where to; default for pem and json: stdout.")
+    ] = None,
+    sysroot: Sysroot = SYSTEM,
+    json: Json = False,
+) -> None:
+    """Write roots out for other programs: those that anchor a chain, or those named."""
+    with verb("roots", "export", json=json) as out:
+        from cmakeys.cli.export import write
+        from cmakeys.errors import NotFound, Refused
+        from cmakeys.reports.roots import root_data
+        from cmakeys.roots.store import RootStore
+
+        report = RootStore(sysroot).inspect()
+        anchors = report.root_set.anchors()
+        chosen = list(dict.fromkeys(report.root_set.find(text) for text in roots or ())) or list(anchors)
+        for root in chosen:
+            if root not in anchors:
+                raise Refused(
+                    f"{'denied' if report.root_set.denied(root.certificate) else root.state.value}, not trusted",
+                    object=root.name,
+                    hint=f"cmakeys roots show {root.name} --json holds its certificate all the same",
+                )
+        if not chosen:
+            raise NotFound("there is no trusted root to export", object=str(sysroot), hint="cmakeys roots add FILE")
+        out.data = {"format": form, "output": output, "roots": [root_data(root, report) for root in chosen]}
+        write(out, chosen, report, form, output)
+
+
+@app.command("lint")
+def lint(
+    what: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE|-|ROOT]...", help="Default: every root of the store.")
+    ] = None,
+    sysroot: Sysroot = SYSTEM,
+    json: Json = False,
+) -> None:
+    """Say what speaks against certificates as roots; exit code 1 when something forbids one."""
+    with verb("roots", "lint", json=json) as out:
+        from cmakeys.errors import ExitCode
+        from cmakeys.reports.roots import TONES, certificate_data, finding_data, finding_line
+        from cmakeys.roots.catalogue import load_catalogue
+        from cmakeys.roots.store import RootStore
+        from cmakeys.x509.lint import Severity, lint_anchor
+
+        store = RootStore(sysroot)
+        certificates: list[Certificate] = []
+        data: dict[str, object] = {}
+        for text in what or ():
+            if text == "-" or Path(text).is_file():
+                certificates.extend(_certificates(text, None))
+            else:
+                certificates.append(store.load().find(text).certificate)
+        if not what:
+            report = store.inspect()
+            certificates = [root.certificate for root in report.root_set.roots]
+            data = _store_data(report)
+            _warn(out, report.findings)
+        catalogue = load_catalogue()
+        results = []
+        for certificate in certificates:
+            findings = lint_anchor(certificate, now=datetime.now(UTC), test_roots=catalogue.test_roots)
+            results.append({**certificate_data(certificate), "findings": finding_data(findings)})
+            out.show(f"{certificate.label}  sha256 {certificate.fingerprint}")
+            for finding in findings:
+                out.show(f"  {finding_line(finding)}", tone=TONES[finding.severity])
+            if not findings:
+                out.show("  nothing speaks against it", tone=Tone.GOOD)
+            if any(finding.severity is Severity.ERROR for finding in findings):
+                out.exit_code = ExitCode.FAILED
+        out.data = {"certificates": results, **data}
+
+
+def root_certificate_from_device(url: str) -> Certificate:
+    """The root that the device at `url` hands out. Nobody has vouched for it: whoever calls this has to ask."""
+    from cmakeys.errors import Unsupported
+
+    raise Unsupported(
+        "this cmakeys cannot ask a device for its root yet",
+        object=url,
+        hint="get the certificate from the vendor: cmakeys roots add FILE",
+    )
+
+
+def _certificates(file: str | None, from_device: str | None) -> tuple[Certificate, ...]:
+    """The certificates of the one source that the command line names."""
+    from cmakeys.errors import UsageProblem, from_oserror
+    from cmakeys.x509.bundle import MAX_INPUT_SIZE, read_certificates
+
+    if (file is None) == (from_device is None):
+        raise UsageProblem(
+            "name one source: a file, - for stdin, or --from-device URL", hint="cmakeys roots add --help"
+        )
+    if from_device is not None:
+        return (root_certificate_from_device(from_device),)
+    if file is None or file == "-":
+        return read_certificates(sys.stdin.buffer.read(MAX_INPUT_SIZE + 1), _source(file))
+    try:
+        with Path(file).open("rb") as stream:
+            return read_certificates(stream.read(MAX_INPUT_SIZE + 1), file)
+    except OSError as error:
+        raise from_oserror(error, file) from error
+
+
+def _source(file: str | None) -> str:
+    return "stdin" if file in (None, "-") else str(file)
+
+
+def _recorded(
+    action: str,
+    subject: str,
+    detail: Mapping[str, object],
+    now: datetime,
+    sysroot: Path,
+    state_dir: Path | None,
+    perform: Callable[[], _Result],
+) -> _Result:
+    from cmakeys.roots.change import Change, make
+    from cmakeys.roots.journal import Journal
+
+    change = Change(action, subject, detail, now, _actor())
+    return make(change, Journal(state_directory(sysroot, state_dir)), perform)
+
+
+def _store_data(report: StoreReport) -> dict[str, object]:
+    return {
+        "deny": [{"kind": e.kind, "sha256": e.sha256, "reason": e.reason} for e in report.root_set.deny],
+        "masks": report.masks,
+        "store_findings": [{"path": f.path, "message": f.message, "hint": f.hint} for f in report.findings],
+    }
+
+
+def _warn(out: Output, findings: Sequence[StoreFinding]) -> None:
+    for finding in findings:
+        out.warn(finding.message, object=str(finding.path), hint=finding.hint)
+
+
+def _next_step(out: Output, sysroot: Path) -> None:
+    if sysroot == SYSTEM:
+        out.show("next: cmakeys keyring apply puts this into effect in the kernel", tone=Tone.NOTE)
+
+
+def _actor() -> str:
+    """Who is doing this: the login name, and behind sudo the one who called it."""
+    import os
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = f"uid {os.getuid()}"
+    caller = os.environ.get("SUDO_USER", "")
+    return f"{caller} as {user}" if caller and caller != user else user

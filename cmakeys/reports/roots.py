@@ -1,0 +1,178 @@
+"""Roots and certificates for a reader: the lines a person compares before saying yes, and the same as JSON data.
+
+Whatever decides something is shown in full: a fingerprint is never shortened where somebody might compare it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from cmakeys.reports.terminal import Tone
+from cmakeys.roots.directory import StoreReport
+from cmakeys.roots.record import render_constraints
+from cmakeys.roots.root import Constraints, Root
+from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.lint import Finding, Severity
+
+TONES: Mapping[Severity, Tone] = {
+    Severity.ERROR: Tone.BAD,
+    Severity.WARNING: Tone.WARNING,
+    Severity.INFO: Tone.NOTE,
+}
+
+
+def certificate_data(certificate: Certificate) -> dict[str, object]:
+    """What identifies a certificate."""
+    return {
+        "sha256": certificate.fingerprint,
+        "spki_sha256": _spki(certificate),
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "serial": f"{certificate.serial_number:x}",
+        "not_before": certificate.not_before,
+        "not_after": certificate.not_after,
+        "never_expires": certificate.never_expires,
+        "key": certificate.key_description,
+    }
+
+
+def certificate_lines(certificate: Certificate) -> list[str]:
+    """A certificate as a person has to see it before trusting it."""
+    return [
+        f"subject      {certificate.subject or '(empty)'}",
+        f"issuer       {'itself' if certificate.self_issued else certificate.issuer or '(empty)'}",
+        f"valid        {certificate.not_before:%Y-%m-%d} to {expiry(certificate)}",
+        f"key          {certificate.key_description}",
+        f"sha256       {certificate.fingerprint}",
+    ]
+
+
+def expiry(certificate: Certificate) -> str:
+    """The day on which a certificate ends, or `never`."""
+    return "never" if certificate.never_expires else f"{certificate.not_after:%Y-%m-%d}"
+
+
+def finding_data(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """Lint findings as data."""
+    return [
+        {
+            "severity": finding.severity,
+            "code": finding.code,
+            "message": finding.message,
+            "hint": finding.hint,
+        }
+        for finding in findings
+    ]
+
+
+def finding_line(finding: Finding) -> str:
+    """One lint finding as a line."""
+    return f"{finding.severity.value:<8} {finding.message}" + (f" ({finding.hint})" if finding.hint else "")
+
+
+def root_data(root: Root, report: StoreReport | None = None) -> dict[str, object]:
+    """A root as data; with the report of the store also where it lies and whether it is in effect."""
+    data: dict[str, object] = {
+        "name": root.name,
+        "state": root.state,
+        **certificate_data(root.certificate),
+        "description": root.description,
+        "constraints": _constraints_data(root.constraints),
+        "distrust_after": root.distrust_after,
+        "provenance": {
+            "source": root.provenance.source,
+            "added_at": root.provenance.added_at,
+            "added_by": root.provenance.added_by,
+            "reason": root.provenance.reason,
+            "catalogue": root.provenance.catalogue,
+        },
+    }
+    if report is not None:
+        denied = report.root_set.denied(root.certificate)
+        data["directory"] = place(root, report)
+        data["denied"] = denied and {"kind": denied.kind, "sha256": denied.sha256, "reason": denied.reason}
+        data["anchor"] = root in report.root_set.anchors()
+    return data
+
+
+def root_lines(root: Root, report: StoreReport) -> list[str]:
+    """Everything about a root, for a person."""
+    denied = report.root_set.denied(root.certificate)
+    provenance = root.provenance
+    lines = [
+        f"name         {root.name}",
+        f"state        {root.state.value}",
+        *([f"DENIED       by its {denied.kind.value}: {denied.reason or 'no reason given'}"] if denied else []),
+        *certificate_lines(root.certificate),
+        f"key sha256   {_spki(root.certificate) or '(the key cannot be read)'}",
+        *(f"{'only for' if not index else '':<12} {text}" for index, text in enumerate(limits(root.constraints))),
+        f"leaf name    {root.constraints.leaf_name.value}",
+    ]
+    if root.distrust_after is not None:
+        lines.append(f"distrusted   leaves issued after {_moment(root.distrust_after)}")
+    lines += [f"kernel key   {root.description}", f"directory    {place(root, report)}"]
+    for label, text in (
+        ("source", provenance.source),
+        ("added", _moment(provenance.added_at) if provenance.added_at else ""),
+        ("added by", provenance.added_by),
+        ("reason", provenance.reason),
+        ("catalogue", provenance.catalogue),
+    ):
+        if text:
+            lines.append(f"{label:<12} {text}")
+    return lines
+
+
+def root_row(root: Root, report: StoreReport) -> tuple[str, ...]:
+    """A root as one row of a table; the header is `ROOT_COLUMNS`."""
+    denied = report.root_set.denied(root.certificate) is not None
+    return (
+        root.name,
+        f"{root.state.value}, denied" if denied else root.state.value,
+        root.certificate.key_description,
+        expiry(root.certificate),
+        root.fingerprint,
+        place(root, report),
+    )
+
+
+ROOT_COLUMNS = ("name", "state", "key", "expires", "sha256", "directory")
+
+
+def place(root: Root, report: StoreReport) -> str:
+    """The directory in which the root in effect lies."""
+    return str(report.places[root.name][0])
+
+
+def limits(constraints: Constraints) -> list[str]:
+    """What a root is restricted to, one kind a line, without the leaf name."""
+    words = render_constraints(constraints)
+    return [
+        f"{kind.replace('-', ' ')} {', '.join(str(value) for value in values)}"
+        for kind, values in words.items()
+        if isinstance(values, list)
+    ]
+
+
+def _constraints_data(constraints: Constraints) -> dict[str, object]:
+    return {
+        "pci_vendors": [f"{number:04x}" for number in sorted(constraints.pci_vendors)],
+        "pci_devices": [f"{number:04x}" for number in sorted(constraints.pci_devices)],
+        "classes": constraints.classes,
+        "slots": sorted(constraints.slots),
+        "algorithms": constraints.algorithms,
+        "versions": constraints.versions,
+        "leaf_name": constraints.leaf_name,
+    }
+
+
+def _spki(certificate: Certificate) -> str | None:
+    try:
+        return certificate.spki_fingerprint
+    except CertificateProblem:
+        return None
+
+
+def _moment(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}Z"
