@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 
 BELOW_CHECK = frozenset({"x509", "spdm", "transports", "devices", "roots", "evidence", "keyring", "verify"})
-BELOW_CLI = BELOW_CHECK | {"errors", "emulator", "images", "check", "reports"}
+BELOW_CLI = BELOW_CHECK | {"errors", "emulator", "images", "check", "config", "reports"}
 
 # Who may import whom, by package or top module of cmakeys. Everyone may import itself and `errors`.
 ALLOWED: dict[str, frozenset[str]] = {
@@ -27,6 +27,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "images": frozenset({"roots"}),
     "verify": frozenset({"x509", "spdm", "roots", "evidence"}),
     "check": BELOW_CHECK,
+    "config": frozenset({"roots", "verify"}),
     "reports": BELOW_CHECK - {"transports"},
     "cli": BELOW_CLI,
     "__main__": frozenset({"cli"}),

@@ -16,7 +16,7 @@ FLOORS = (
     {"devices", "roots", "emulator"},
     {"evidence", "keyring", "images"},
     {"verify"},
-    {"check", "reports"},
+    {"check", "config", "reports"},
     {"cli"},
     {"__main__"},
 )

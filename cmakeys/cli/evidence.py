@@ -1,0 +1,285 @@
+"""`cmakeys evidence`: keep what a device said, look at it, and judge it again anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cmakeys.cli.nouns import noun_app
+from cmakeys.cli.options import SYSTEM, Json, Sysroot
+from cmakeys.cli.output import Output, plain, verb
+from cmakeys.reports.terminal import Tone
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cmakeys.evidence.model import Evidence
+    from cmakeys.roots.rootset import RootSet
+    from cmakeys.verify.policy import Policy
+    from cmakeys.verify.verdict import Verdict
+
+app = noun_app("Keep what a device said, look at it, and judge it again anywhere.")
+
+ChainOption = Annotated[
+    Path | None,
+    typer.Option("--chain", metavar="FILE", help="The certificate chain that goes with an attestation report."),
+]
+
+
+@app.command("save")
+def save(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The device, as emu://127.0.0.1:2323?transport=doe.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
+    nonce: Annotated[
+        str | None,
+        typer.Option("--nonce", metavar="HEX", help="Ask with this nonce of 32 bytes, chosen by a verifier."),
+    ] = None,
+    slot: Annotated[
+        int | None, typer.Option("--slot", min=0, max=7, help="The slot that must prove itself; the lowest otherwise.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.1, max=3600, metavar="SECONDS", help="Time for the whole device.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    sysroot: Sysroot = SYSTEM,
+    json: Json = False,
+) -> None:
+    """Ask a device everything and save its answers, unjudged."""
+    with verb("evidence", "save", json=json) as out:
+        from datetime import UTC, datetime
+
+        from cmakeys.config import load_config
+        from cmakeys.errors import Refused, Temporary
+        from cmakeys.evidence.archive import save as write
+        from cmakeys.evidence.live import Question, collect
+        from cmakeys.evidence.model import EndingKind
+        from cmakeys.spdm.requester import Plan
+        from cmakeys.transports.base import Deadline
+        from cmakeys.transports.connect import open_transport
+
+        config = load_config(sysroot)
+        if output.exists() and not force:
+            raise Refused("the file is there already", object=str(output), hint="choose another name, or add --force")
+        question = Question(config.policy.offer(), Plan(slot=slot), nonce=_nonce(nonce))
+        deadline = Deadline.after(timeout if timeout is not None else config.timeout)
+        transport = open_transport(url, deadline)
+        try:
+            evidence = collect(transport, deadline, now=datetime.now(UTC), question=question)
+        finally:
+            transport.close()
+        ending = evidence.ending
+        if ending.kind is EndingKind.UNREACHABLE:
+            raise Temporary(f"nothing was saved: {ending.message}", object=url, hint=ending.hint)
+        write(evidence, output)
+        out.changed = True
+        out.data = {"file": output, **_facts(evidence)}
+        out.show(f"saved {len(evidence.exchanges)} exchanges to {output}", tone=Tone.GOOD)
+        if ending.kind is EndingKind.REFUSED:
+            out.warn(f"the conversation ended at step {ending.step}: {ending.message}", object=url, hint=ending.hint)
+
+
+@app.command("show")
+def show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Saved evidence, a recording, or a report.")],
+    chain: ChainOption = None,
+    json: Json = False,
+) -> None:
+    """Show what is in a file of evidence, unjudged."""
+    with verb("evidence", "show", json=json) as out:
+        from cmakeys.evidence.formats import read_evidence
+
+        evidence = read_evidence(file, chain)
+        out.data = facts = _facts(evidence)
+        ending = evidence.ending
+        for name in ("device", "kind", "collected_at", "tool", "identity", "expected_nonce", "digest"):
+            value = plain(facts[name])
+            if value:
+                out.show(f"{name.replace('_', ' '):<15} {value}")
+        out.show(f"ending          {ending.kind.value}{': ' if ending.message else ''}{ending.message}")
+        if evidence.exchanges:
+            out.show("")
+            out.table(
+                ("NO", "REQUEST", "BYTES", "ANSWER", "BYTES"),
+                [
+                    (
+                        str(number),
+                        _code_name(exchange.request),
+                        str(len(exchange.request)),
+                        _code_name(exchange.response),
+                        str(len(exchange.response)),
+                    )
+                    for number, exchange in enumerate(evidence.exchanges, start=1)
+                ],
+            )
+        if evidence.report:
+            out.show(f"report          {len(evidence.report)} bytes, {len(evidence.certificates)} certificates")
+
+
+@app.command("verify")
+def verify_files(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Saved evidence, recordings, or attestation reports.")
+    ],
+    chain: ChainOption = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option("--root", metavar="FILE", help="Trust this root, instead of the machine's; may be repeated."),
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", metavar="FILE", help="Judge by this policy, instead of the machine's.")
+    ] = None,
+    expect_nonce: Annotated[
+        str | None,
+        typer.Option("--expect-nonce", metavar="HEX", help="The nonce that the evidence must have been made for."),
+    ] = None,
+    sysroot: Sysroot = SYSTEM,
+    json: Json = False,
+) -> None:
+    """Judge evidence from files, step by step, without any device."""
+    with verb("evidence", "verify", json=json) as out:
+        from datetime import UTC, datetime
+
+        now = datetime.now(UTC)
+        nonce = _nonce(expect_nonce)
+        rootset = _given_roots(out, root, now) if root else _stored_roots(sysroot)
+        rules = _policy(policy, sysroot)
+        results = list(_judge(out, files, chain, rootset, rules, now, nonce))
+        _report(out, results)
+
+
+def _judge(
+    out: Output,
+    files: Sequence[Path],
+    chain: Path | None,
+    rootset: RootSet,
+    policy: Policy,
+    now: datetime,
+    nonce: bytes | None,
+) -> Sequence[tuple[str, Verdict]]:
+    from cmakeys.errors import CmakeysError
+    from cmakeys.evidence.formats import read_evidence
+    from cmakeys.verify.verifier import verify
+
+    results = []
+    short = len({file.name for file in files}) == len(files)
+    for file in files:
+        try:
+            evidence = read_evidence(file, chain)
+        except CmakeysError as problem:
+            out.problem(problem)
+            continue
+        results.append(
+            (file.name if short else str(file), verify(evidence, rootset, policy, now=now, expected_nonce=nonce))
+        )
+    return results
+
+
+def _report(out: Output, results: Sequence[tuple[str, Verdict]]) -> None:
+    from cmakeys.reports.json import check_data
+    from cmakeys.reports.text import summary, table, verdict_report
+    from cmakeys.verify.verdict import Outcome
+
+    out.data = check_data(results)
+    lines = verdict_report(*results[0]) if len(results) == 1 else [*table(results), summary(results)] if results else []
+    for line in lines:
+        out.show(line.text, tone=line.tone)
+    found = {verdict.outcome for _, verdict in results}
+    for outcome in (Outcome.REJECTED, Outcome.UNREACHABLE, Outcome.UNSUPPORTED):
+        if outcome in found and (outcome is Outcome.REJECTED or not out.errors):
+            out.exit_code = int(outcome.exit_code)
+            return
+
+
+def _given_roots(out: Output, files: Sequence[Path], now: datetime) -> RootSet:
+    """The roots in files named on the command line, with what the catalogue knows of them."""
+    from cmakeys.evidence.archive import read_file
+    from cmakeys.roots.catalogue import load_catalogue
+    from cmakeys.roots.enrolment import Wishes, propose
+    from cmakeys.roots.root import Provenance
+    from cmakeys.roots.rootset import RootSet
+    from cmakeys.x509.bundle import MAX_INPUT_SIZE, read_certificates
+
+    catalogue, rootset = load_catalogue(), RootSet()
+    for file in files:
+        for certificate in read_certificates(read_file(file, MAX_INPUT_SIZE), str(file)):
+            proposal = propose(
+                certificate, Wishes(), known=rootset, catalogue=catalogue, now=now, provenance=Provenance(str(file))
+            )
+            for refusal in proposal.refusals:
+                out.warn(refusal.message, object=str(file))
+            rootset = rootset.with_root(proposal.root)
+    return rootset
+
+
+def _stored_roots(sysroot: Path) -> RootSet:
+    from cmakeys.roots.store import RootStore
+
+    return RootStore(sysroot).load()
+
+
+def _policy(file: Path | None, sysroot: Path) -> Policy:
+    from cmakeys.config import load_config
+    from cmakeys.evidence.archive import read_file
+    from cmakeys.roots.document import MAX_DOCUMENT_SIZE
+    from cmakeys.verify.policy import read_policy
+
+    if file is None:
+        return load_config(sysroot).policy
+    return read_policy(read_file(file, MAX_DOCUMENT_SIZE), str(file))
+
+
+def _nonce(text: str | None) -> bytes | None:
+    from cmakeys.errors import UsageProblem
+    from cmakeys.spdm.codes import NONCE_LENGTH
+
+    if text is None:
+        return None
+    try:
+        nonce = bytes.fromhex(text)
+    except ValueError:
+        nonce = b""
+    if len(nonce) != NONCE_LENGTH:
+        raise UsageProblem(
+            f"a nonce has {2 * NONCE_LENGTH} hex digits", object=text[:80], hint="make one: openssl rand -hex 32"
+        )
+    return nonce
+
+
+def _facts(evidence: Evidence) -> dict[str, object]:
+    ending = evidence.ending
+    return {
+        "device": evidence.device,
+        "kind": evidence.kind,
+        "collected_at": evidence.collected_at,
+        "tool": evidence.tool,
+        "identity": evidence.identity.san_string() if evidence.identity else None,
+        "expected_nonce": evidence.expected_nonce,
+        "ending": {"kind": ending.kind, "message": ending.message, "step": ending.step, "hint": ending.hint},
+        "digest": evidence.digest,
+        "exchanges": [
+            {
+                "request": _code_name(exchange.request),
+                "request_size": len(exchange.request),
+                "response": _code_name(exchange.response),
+                "response_size": len(exchange.response),
+            }
+            for exchange in evidence.exchanges
+        ],
+        "report_size": len(evidence.report),
+        "certificates": len(evidence.certificates),
+    }
+
+
+def _code_name(message: bytes) -> str:
+    from cmakeys.spdm.codes import RequestCode, ResponseCode
+
+    if len(message) < 2:
+        return "?"
+    kind = RequestCode if message[1] & 0x80 else ResponseCode
+    try:
+        return kind(message[1]).name
+    except ValueError:
+        return f"{message[1]:#04x}"

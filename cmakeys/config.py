@@ -1,0 +1,114 @@
+"""The configuration of this machine: /etc/cmakeys/cmakeys.yaml, then /etc/cmakeys/cmakeys.d/*.yaml by name.
+
+A later file wins, setting by setting, and every setting remembers where it came from. Reading is strict: a key that is
+not known, or occurs twice, refuses the whole configuration with file and line, because a policy with a typo in it
+would otherwise be a weaker policy without a word.
+
+    policy:                  # see cmakeys.verify.policy
+      clock: now
+    check:
+      timeout: 30            # seconds for one device
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cmakeys.errors import from_oserror
+from cmakeys.roots.document import MAX_DOCUMENT_SIZE, Node, read_document
+from cmakeys.verify.policy import Policy, apply_settings
+
+MAIN_FILE = "etc/cmakeys/cmakeys.yaml"
+DIRECTORY = "etc/cmakeys/cmakeys.d"
+DEFAULT = "default"
+MAX_TIMEOUT = 3600
+MAX_FILES = 256
+
+_SECTIONS = frozenset({"policy", "check"})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its key (`policy.clock`), its value as JSON has it, and where it came from."""
+
+    key: str
+    value: object
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The configuration in effect. `timeout` is the seconds that one device may take in all."""
+
+    policy: Policy = field(default_factory=Policy)
+    timeout: float = 30.0
+    origins: tuple[tuple[str, str], ...] = ()
+
+    def settings(self) -> tuple[Setting, ...]:
+        """Every setting with its value and origin, in the order of the documentation."""
+        values = {f"policy.{key}": value for key, value in self.policy.settings().items()}
+        values["check.timeout"] = self.timeout
+        origins = dict(self.origins)
+        return tuple(Setting(key, value, origins.get(key, DEFAULT)) for key, value in values.items())
+
+
+def load_config(sysroot: Path = Path("/")) -> Config:
+    """Read the configuration of the machine, or of the tree at `sysroot`; without any file it is the defaults.
+
+    Raises `DocumentProblem` for a file that is not understood, other `EnvironmentProblem`s when one cannot be read.
+    """
+    config = Config()
+    for path in _files(sysroot):
+        config = apply(config, _read(path), str(path))
+    return config
+
+
+def apply(config: Config, data: bytes, source: str) -> Config:
+    """`config` with the settings of one file over it; a file of comments only changes nothing."""
+    if not any(line.strip() and not line.lstrip().startswith(b"#") for line in data.splitlines()):
+        return config
+    sections = read_document(data, source).mapping(frozenset(), _SECTIONS)
+    policy, timeout, origins = config.policy, config.timeout, dict(config.origins)
+    for section, node in sections.items():
+        if section == "policy":
+            policy = apply_settings(policy, node)
+        else:
+            timeout = _timeout(node, timeout)
+        if isinstance(node.value, dict):
+            origins |= {f"{section}.{key}": f"{source} line {item.line}" for key, item in node.value.items()}
+    return Config(policy, timeout, tuple(origins.items()))
+
+
+def _timeout(section: Node, current: float) -> float:
+    node = section.mapping(frozenset(), frozenset({"timeout"})).get("timeout")
+    if node is None:
+        return current
+    seconds = node.number()
+    if not 1 <= seconds <= MAX_TIMEOUT:
+        raise node.problem(f"a timeout of 1 to {MAX_TIMEOUT} seconds is expected")
+    return float(seconds)
+
+
+def _files(sysroot: Path) -> Iterator[Path]:
+    main, directory = sysroot / MAIN_FILE, sysroot / DIRECTORY
+    try:
+        if main.exists():
+            yield main
+        names = sorted(path for path in directory.iterdir() if _is_setting_file(path)) if directory.is_dir() else []
+    except OSError as error:
+        raise from_oserror(error, str(error.filename or directory)) from error
+    yield from names[:MAX_FILES]
+
+
+def _is_setting_file(path: Path) -> bool:
+    return path.suffix == ".yaml" and not path.name.startswith(".")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_DOCUMENT_SIZE + 1)
+    except OSError as error:
+        raise from_oserror(error, str(path)) from error
