@@ -27,8 +27,8 @@ _DECIMAL = re.compile(r"[0-9]{1,10}")
 _HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,8}")
 
 STILL_WORKS = (
-    "without it the kernel authenticates no device, but everything else works: cmakeys check does it from userspace, "
-    "cmakeys image prepares initrds for kernels that can; --keyring @s tries this command on your session"
+    "without it the kernel authenticates no device, but everything else works: cmakeys roots keeps what you trust, "
+    "cmakeys check authenticates devices from userspace; --keyring @s tries this command on your session"
 )
 
 

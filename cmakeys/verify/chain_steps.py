@@ -161,7 +161,7 @@ def step_5(case: Case) -> Step:
         return warned(
             5,
             f"{root.name} is retiring{unknown}",
-            "move the device to the new root before the old one retires: cmakeys roots rotate",
+            "move the device to its vendor's new root before this one retires",
         )
     return passed(5, f"{root.name} is {root.state.value} and its constraints hold{unknown}")
 
