@@ -22,10 +22,14 @@ def vendor() -> VendorAuthority:
     return VendorAuthority.create("Acme")
 
 
-@cache
 def credentials(
     key_type: KeyType = KeyType.ECDSA_P384, model: CertificateModel = CertificateModel.DEVICE
 ) -> DeviceCredentials:
+    return _credentials(key_type, model)
+
+
+@cache
+def _credentials(key_type: KeyType, model: CertificateModel) -> DeviceCredentials:
     return vendor().issue_device(DeviceRequest("0001", IDENTITY, key_type, model))
 
 
