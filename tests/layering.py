@@ -21,7 +21,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "transports": frozenset({"spdm"}),
     "devices": frozenset({"x509", "spdm"}),
     "roots": frozenset({"x509"}),
-    "emulator": frozenset({"spdm", "x509"}),
+    "emulator": frozenset({"spdm", "x509", "transports"}),
     "evidence": frozenset({"x509", "spdm", "devices", "transports"}),
     "keyring": frozenset({"x509", "roots"}),
     "images": frozenset({"roots"}),
