@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
+DEVICE_TIMEOUT = 30.0
+"""Seconds that a device may take to hand out its root."""
+
 app = noun_app("Say which vendors' roots this machine trusts: add, show, remove, export them.")
 
 FingerprintOption = Annotated[
@@ -263,14 +266,53 @@ def lint(
 
 
 def root_certificate_from_device(url: str) -> Certificate:
-    """The root that the device at `url` hands out. Nobody has vouched for it: whoever calls this has to ask."""
-    from cmakeys.errors import Unsupported
+    """The root that the device at `url` hands out. Nobody has vouched for it: whoever calls this has to ask.
 
-    raise Unsupported(
-        "this cmakeys cannot ask a device for its root yet",
-        object=url,
-        hint="get the certificate from the vendor: cmakeys roots add FILE",
-    )
+    Raises what the way to the device raises, `ProtocolViolation` and `DeviceRefused` for what the device does, and
+    `Refused` when its lowest slot holds a chain without its root.
+    """
+    from cmakeys.errors import Refused, Temporary, Unsupported
+    from cmakeys.spdm.codes import Capability
+    from cmakeys.spdm.effects import Flow, Resynchronise
+    from cmakeys.spdm.requester import Requester
+    from cmakeys.transports.base import Deadline
+    from cmakeys.transports.connect import open_transport
+    from cmakeys.transports.drive import drive
+    from cmakeys.x509.bundle import MAX_CHAIN_SIZE, MAX_LARGE_CHAIN_SIZE, SpdmChain
+    from cmakeys.x509.chain import check_root_hash
+
+    requester = Requester()
+
+    def lowest_chain() -> Flow[bytes]:
+        yield from requester.connect()
+        if not requester.connection.has(Capability.CERT):
+            raise Unsupported("the device has no certificates", object=url)
+        digests = yield from requester.digests()
+        return (yield from requester.certificate(digests.slots[0]))
+
+    deadline = Deadline.after(DEVICE_TIMEOUT)
+    transport = open_transport(url, deadline)
+    try:
+        data = drive(lowest_chain(), transport, deadline)
+    except Resynchronise:
+        raise Temporary("the device forgot the connection", object=url, hint="try again") from None
+    finally:
+        transport.close()
+    function = requester.connection.slots.hash
+    if function is None:
+        raise Unsupported("the device and this program have no hash in common", object=url)
+    large = requester.connection.large_chains()
+    chain = SpdmChain.parse(data, function.size, url, max_size=MAX_LARGE_CHAIN_SIZE if large else MAX_CHAIN_SIZE)
+    first = chain.certificates[0]
+    for fault in check_root_hash(chain.certificates, chain.root_hash, function.digest):
+        raise Refused(fault.message, object=url, hint="get the root from the vendor: cmakeys roots add FILE")
+    if not first.self_issued:
+        raise Refused(
+            f"the device's chain begins with {first.label}, which is not its root",
+            object=url,
+            hint=f"get the root from the vendor; its name is {first.issuer}",
+        )
+    return first
 
 
 def _certificates(file: str | None, from_device: str | None) -> tuple[Certificate, ...]:
