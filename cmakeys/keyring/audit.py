@@ -32,7 +32,7 @@ CMA_PERMISSION = Permission(0x1F0F0000)
 """What the kernel gives `.cma` (kernel-abi.md §2.1)."""
 
 SEARCH_DEPTH = 6
-"""Links from the keyring down to a key: what lies deeper no lookup finds (kernel-abi.md §2.6)."""
+"""Keyrings nested below ours that a lookup goes down to: what lies in deeper ones is not found (kernel-abi.md §2.6)."""
 
 MAX_WALK = 65536
 """Keys looked at below one foreign keyring."""
@@ -252,7 +252,7 @@ def _walk(keyctl: Keyctl, ring: Serial) -> _Walk:
     """Count the certificates below a keyring that is linked into ours, down to where no lookup goes and beyond."""
     found = too_deep = unread = looked_at = 0
     level, seen = [ring], {ring}
-    depth = 1
+    depth = 0
     while level and looked_at < MAX_WALK:
         depth += 1
         below: list[Serial] = []

@@ -165,6 +165,10 @@ class Keyctl:
             self._call("add_key", ring, _text(key_type), _text(description), payload, _size(len(payload or b"")), ring)
         )
 
+    def join_session(self) -> Serial:
+        """Give this process, and the programs it will start, a new empty session keyring."""
+        return Serial(self._call("keyctl_join_session_keyring", 0, None))
+
     def keyring_id(self, ring: SpecialRing, *, create: bool = False) -> Serial:
         """Serial of a special keyring; ENOKEY if it does not exist and is not to be created."""
         return Serial(self._call("keyctl_get_keyring_ID", ring, ring, int(create)))

@@ -1,7 +1,7 @@
 """The managed sub-keyring: what would change, and the change itself, by atomic swap.
 
 A key added straight into `.cma` stays until reboot; a keyring of our own, linked into it, can be replaced. `apply`
-therefore builds a complete new `cmakeys` ring where only this process sees it, checks it, and links it: in that one
+therefore builds a complete new `cmakeys` ring in a place of its own, checks it, and links it: in that one
 kernel operation the old ring of the same name goes and the new one comes (kernel-abi.md §2.6, pattern E). Before it
 nothing has changed, after it everything has; a process killed in between takes its half-built ring with it.
 """
@@ -9,7 +9,6 @@ nothing has changed, after it everything has; a process killed in between takes 
 from __future__ import annotations
 
 import errno
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,9 +130,6 @@ class RootsRefused(EnvironmentProblem):
         self.exit_code = first.exit_code
 
 
-_building = threading.Lock()
-
-
 def plan(
     anchors: Sequence[Anchor],
     ring: Keyring,
@@ -236,25 +232,24 @@ def _compare(
 
 @contextmanager
 def _build(keyctl: Keyctl, anchors: Sequence[Anchor]) -> Iterator[Serial]:
-    """Build a complete ring in the process keyring, hand it out, and drop our own link to it.
+    """Build a complete ring in the thread's own keyring, hand it out, and drop our link to it.
 
-    One at a time: a second ring of the name would displace the first in the process keyring while it is being filled.
+    In the process keyring, which all threads share, a second build would displace the first while it is being filled.
     """
-    with _building:
-        try:
-            built = keyctl.add_key("keyring", MANAGED, None, SpecialRing.PROCESS)
-        except KeyctlError as error:
-            raise explain(error, MANAGED) from error
-        try:
-            _fill(keyctl, built, anchors)
-            yield built
-        finally:
-            _drop(keyctl, built)
+    try:
+        built = keyctl.add_key("keyring", MANAGED, None, SpecialRing.THREAD)
+    except KeyctlError as error:
+        raise explain(error, MANAGED) from error
+    try:
+        _fill(keyctl, built, anchors)
+        yield built
+    finally:
+        _drop(keyctl, built)
 
 
 def _drop(keyctl: Keyctl, built: Serial) -> None:
     try:
-        keyctl.unlink(built, SpecialRing.PROCESS)
+        keyctl.unlink(built, SpecialRing.THREAD)
     except KeyctlError as error:
         if error.errno not in (errno.ENOENT, errno.ENOKEY):  # not there is what was wanted
             raise explain(error, MANAGED) from error
@@ -287,5 +282,5 @@ def _fill(keyctl: Keyctl, built: Serial, anchors: Sequence[Anchor]) -> None:
         raise EnvironmentProblem(
             f"the kernel holds {len(members)} keys, {len(made)} were added; nothing was changed",
             object=MANAGED,
-            hint="another program works in this process keyring; run cmakeys alone",
+            hint="another program worked in the ring before it was linked; run it again",
         )

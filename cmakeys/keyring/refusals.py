@@ -19,6 +19,7 @@ from cmakeys.keyring.keyctl import KeyctlError
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.kernel import kernel_needed, kernel_refusal
 
+_DAMAGED = "this file is damaged or forged; fetch it again and compare the fingerprint with the vendor's"
 _WITHOUT = "keep the root for userspace checks and leave it out here: --without {name}"
 
 _CURVES = {
@@ -228,9 +229,7 @@ def _rejected(certificate: Certificate, _algorithms: frozenset[str] | None) -> _
     """EKEYREJECTED: a self-signature that is wrong, or an entry in the kernel's blacklist."""
     why = _reason(certificate)
     if why:
-        return _Meaning(
-            Refused, why, "this file is damaged or forged; fetch it again and compare the fingerprint with the vendor's"
-        )
+        return _Meaning(Refused, why, _DAMAGED)
     return _Meaning(
         Refused,
         "the kernel rejects it although its signature holds: it is in the kernel's .blacklist",
@@ -240,8 +239,10 @@ def _rejected(certificate: Certificate, _algorithms: frozenset[str] | None) -> _
 
 
 def _invalid(certificate: Certificate, _algorithms: frozenset[str] | None) -> _Meaning:
-    """EINVAL: RSA too large, signature algorithms that differ, or a size out of range."""
+    """EINVAL: RSA too large, signature algorithms that differ, a size out of range; or a wrong RSA self-signature."""
     why = _reason(certificate) or "the kernel finds its key or its size invalid"
+    if why.endswith("signature is wrong"):
+        return _Meaning(Refused, why, _DAMAGED)
     return _Meaning(Unsupported, why, f"the kernel takes RSA up to 4096 bits; {_WITHOUT}")
 
 
