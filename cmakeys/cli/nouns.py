@@ -35,6 +35,8 @@ class Noun:
 NOUNS: tuple[Noun, ...] = (
     Noun("roots", "cmakeys.cli.roots", "Say which vendors' roots this machine trusts: add, show, remove, export them."),
     Noun("keyring", "cmakeys.cli.keyring", "Compare the kernel's keyring with the trusted roots, and put them there."),
+    Noun("devices", "cmakeys.cli.devices", "Enrol devices, so that a check can say whether they are still the same."),
+    Noun("check", "cmakeys.cli.check", "Check devices against their roots and their enrolment.", verbs=False),
     Noun("evidence", "cmakeys.cli.evidence", "Keep what a device said, look at it, and judge it again anywhere."),
     Noun("config", "cmakeys.cli.config", "Show the settings in effect, and the file that each comes from."),
 )

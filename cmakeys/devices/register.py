@@ -128,6 +128,24 @@ class Register:
                 f"{text!r} is no time", object=str(self.path), hint="put back a copy of the register"
             ) from error
 
+    def check_present(self, name: str) -> None:
+        """Raise `NotFound` when no device has that name; works for an entry that is damaged, too."""
+        if name not in self._names():
+            raise self._no_such(name)
+
+    def check_free(self, name: str, address: str, *, replace: bool) -> None:
+        """Raise what `enroll`, or with `replace` what `re_enroll`, would raise about a name and an address."""
+        names = self._names()
+        if replace and name not in names:
+            raise self._no_such(name)
+        for other, place in names.items():
+            if (other == name and not replace) or (place == address and other != name):
+                raise self._taken(name, other)
+
+    def _names(self) -> Mapping[str, str]:
+        empty: dict[str, str] = {}
+        return read(self.path, lambda connection: dict(connection.execute("SELECT name, address FROM device")), empty)
+
     # -- writing ------------------------------------------------------------------------------------------------------
 
     def enroll(self, device: EnrolledDevice, first: CheckRecord | None = None) -> None:
@@ -178,9 +196,12 @@ class Register:
             "SELECT name FROM device WHERE name = ? OR address = ?", (device.name, device.address)
         ).fetchone()
         if row is not None:
-            what = "the name is taken" if row[0] == device.name else f"its address is enrolled already, as {row[0]}"
-            hint = f"to enrol it anew: cmakeys devices enroll … --name {row[0]} --replace"
-            raise Refused(what, object=device.name, hint=hint)
+            raise self._taken(device.name, str(row[0]))
+
+    def _taken(self, name: str, other: str) -> Refused:
+        what = "the name is taken" if other == name else f"its address is enrolled already, as {other}"
+        hint = f"to enrol it anew: cmakeys devices enroll … --name {other} --replace"
+        return Refused(what, object=name, hint=hint)
 
     def _number(self, connection: sqlite3.Connection, name: str) -> int:
         row = connection.execute("SELECT id FROM device WHERE name = ?", (name,)).fetchone()

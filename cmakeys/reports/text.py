@@ -40,7 +40,9 @@ def verdict_report(name: str, verdict: Verdict) -> list[Line]:
         lines += [Line(text) for text in wrap(value, f"  {label:<10}", " " * 12)]
     lines.append(Line(""))
     if _nothing_checked(verdict):
-        return [*lines, Line("  none of the 14 steps could be checked", Tone.NOTE)]
+        hint = verdict.steps[0].hint
+        following = [Line(text) for text in wrap(f"next: {hint}", "  ", "    ")] if hint else []
+        return [*lines, Line("  none of the 14 steps could be checked", Tone.NOTE), *following]
     for step in verdict.steps:
         lines += _step(step)
     return lines

@@ -79,7 +79,7 @@ def verify(
     case = Case(evidence, facts, rootset, policy, now, enrolment, reference, nonce, root)
     if evidence.ending.kind is EndingKind.UNREACHABLE:
         reason = f"could not find out: {evidence.ending.message}"
-        return _verdict(case, Outcome.UNREACHABLE, _none_checked(reason), reason)
+        return _verdict(case, Outcome.UNREACHABLE, _none_checked(reason, evidence.ending.hint), reason)
     if facts.unsupported and enrolment is None:
         return _verdict(case, Outcome.UNSUPPORTED, _none_checked(facts.unsupported), facts.unsupported)
     steps = _run(case)
@@ -87,8 +87,8 @@ def verify(
     return _verdict(case, outcome, steps, summary)
 
 
-def _none_checked(reason: str) -> tuple[Step, ...]:
-    return tuple(not_checked(number, reason) for number in STEP_TITLES)
+def _none_checked(reason: str, hint: str = "") -> tuple[Step, ...]:
+    return tuple(not_checked(number, reason, hint) for number in STEP_TITLES)
 
 
 def _run(case: Case) -> tuple[Step, ...]:

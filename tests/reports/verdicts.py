@@ -88,12 +88,12 @@ REJECTED = with_step(
 )
 
 
-def none_checked(outcome: Outcome, reason: str) -> Verdict:
+def none_checked(outcome: Outcome, reason: str, hint: str = "") -> Verdict:
     return replace(
         TRUSTED,
         outcome=outcome,
         summary=reason,
-        steps=tuple(Step(number, StepOutcome.NOT_CHECKED, reason) for number in STEP_TITLES),
+        steps=tuple(Step(number, StepOutcome.NOT_CHECKED, reason, hint) for number in STEP_TITLES),
         root=None,
         root_fingerprint=None,
         slot=None,
@@ -103,7 +103,11 @@ def none_checked(outcome: Outcome, reason: str) -> Verdict:
     )
 
 
-UNREACHABLE = none_checked(Outcome.UNREACHABLE, "could not find out: no complete answer within 30 s")
+UNREACHABLE = none_checked(
+    Outcome.UNREACHABLE,
+    "could not find out: no complete answer within 30 s",
+    "the device may be busy; try again, or allow more time",
+)
 UNSUPPORTED = none_checked(Outcome.UNSUPPORTED, "the device announces no CHAL capability, which CMA needs")
 ALL = {
     "trusted": TRUSTED,

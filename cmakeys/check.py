@@ -1,0 +1,389 @@
+"""The conductor of one run: devices to evidence, evidence to verdicts, verdicts to the register.
+
+Devices are asked in parallel, each within its own deadline, and whatever goes wrong with one of them becomes its
+verdict: a run never ends because of a device. What could not be found out is tried again while there is time, and is
+then `unreachable`, which says nothing about the device. Judging is a pure function of evidence, enrolment and the
+conditions of the run, and its caller chooses where it runs (`Judge`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from cmakeys.devices.address import DeviceAddress
+from cmakeys.devices.enrolled import MAX_NAME_LENGTH, CheckRecord, EnrolledDevice, Negotiated, check_device_name
+from cmakeys.devices.pin import explain, recommend
+from cmakeys.errors import EnvironmentProblem, EvidenceProblem, NotFound, Temporary, Unsupported
+from cmakeys.evidence.live import Question, collect, not_reached
+from cmakeys.evidence.model import EndingKind, Evidence
+from cmakeys.roots.rootset import RootSet
+from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, algorithm_name
+from cmakeys.spdm.messages.certificates import push_chain_structure
+from cmakeys.spdm.requester import Plan
+from cmakeys.transports.backoff import Backoff
+from cmakeys.transports.base import Deadline
+from cmakeys.transports.connect import open_transport, parse_url
+from cmakeys.verify.enrolment import Enrolment
+from cmakeys.verify.negotiation import Negotiation
+from cmakeys.verify.policy import Policy
+from cmakeys.verify.reference import ReferenceValues, latest_by_index
+from cmakeys.verify.review import review
+from cmakeys.verify.verdict import STEP_TITLES, Outcome, Step, StepOutcome, Verdict
+from cmakeys.verify.verifier import verify
+from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.identity import PciIdentity, leaf_names
+from cmakeys.x509.pin import PinKind, compute_pin
+
+DEFAULT_TIMEOUT = 30.0
+"""Seconds for one device, all attempts together."""
+
+DEFAULT_JOBS = 32
+"""Devices that are asked at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A device to check: its name for people, its address, and its entry in the register if it has one."""
+
+    name: str
+    address: str
+    enrolled: EnrolledDevice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What every device of one run is held against. `now` is the aware time of the whole run, `timeout` seconds."""
+
+    rootset: RootSet
+    policy: Policy
+    now: datetime
+    timeout: float = DEFAULT_TIMEOUT
+    backoff: Backoff = field(default_factory=lambda: Backoff(attempts=4, first=0.2))
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, and what was negotiated, which the next check compares with."""
+
+    verdict: Verdict
+    negotiation: Negotiation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One device of a run; `evidence` is None where the device's address cannot be used on this machine."""
+
+    target: Target
+    judgement: Judgement
+    evidence: Evidence | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict."""
+        return self.judgement.verdict
+
+
+Judge = Callable[[Evidence, EnrolledDevice | None, Conditions], Judgement]
+
+
+# -- which devices -----------------------------------------------------------------------------------------------------
+
+
+def targets(words: Sequence[str], devices: Sequence[EnrolledDevice]) -> tuple[Target, ...]:
+    """What the command line means: names of enrolled devices, or addresses, each device once.
+
+    Raises `NotFound` for a name that nobody enrolled and `UsageProblem` for an address that makes no sense.
+    """
+    by_name = {device.name: device for device in devices}
+    by_address = {device.address: device for device in devices}
+    found: dict[str, Target] = {}
+    for word in words:
+        device = by_name.get(word)
+        if device is None and ":" not in word:
+            known = ", ".join(sorted(by_name)[:8]) or "none"
+            raise NotFound("no such device", object=word, hint=f"enrolled: {known}; or give an address, emu://…")
+        address = device.address if device else usable_address(word)
+        device = device or by_address.get(address)
+        name = device.name if device else address
+        found.setdefault(name, Target(name, address, device))
+    return tuple(found.values())
+
+
+def usable_address(text: str) -> str:
+    """The one spelling of an address. Raises `UsageProblem` for one that makes no sense."""
+    address = DeviceAddress.parse(text).text
+    parse_url(address)
+    return address
+
+
+# -- asking ------------------------------------------------------------------------------------------------------------
+
+
+def ask(
+    address: str, conditions: Conditions, enrolled: EnrolledDevice | None = None, *, slot: int | None = None
+) -> Evidence:
+    """Everything that the device says within the time it has; trouble that may pass is tried again.
+
+    Raises `Unsupported` for an address that this machine cannot use, and nothing else.
+    """
+    deadline = Deadline.after(conditions.timeout)
+    question = Question(conditions.policy.offer(), Plan(slots=frozenset(), slot=slot))
+    delays = conditions.backoff.delays()
+    while True:
+        evidence = _attempt(address, deadline, question, conditions.now, enrolled)
+        delay = next(delays, None)
+        if evidence.ending.kind is not EndingKind.UNREACHABLE or delay is None or delay >= deadline.remaining():
+            return evidence
+        time.sleep(delay)
+
+
+def _attempt(
+    address: str, deadline: Deadline, question: Question, now: datetime, enrolled: EnrolledDevice | None
+) -> Evidence:
+    try:
+        with closing(open_transport(address, deadline)) as transport:
+            return collect(
+                transport, deadline, now=now, question=question, known_chains=_known_chains(enrolled), device=address
+            )
+    except Unsupported:
+        raise
+    except EnvironmentProblem as problem:
+        return not_reached(address, Temporary(problem.message, object=problem.object, hint=problem.hint), now=now)
+
+
+def _known_chains(enrolled: EnrolledDevice | None) -> Mapping[bytes, bytes]:
+    """The enrolled chain by its digest, so that an unchanged one is not read again over a slow mailbox."""
+    if enrolled is None or not enrolled.chain or not enrolled.chain[0].self_issued:
+        return {}
+    root, certificates = enrolled.chain[0].der, b"".join(certificate.der for certificate in enrolled.chain)
+    for base_hash, function in BASE_HASH_FUNCTIONS.items():
+        if algorithm_name(base_hash) == enrolled.last.hash:
+            structure = push_chain_structure(function.digest(root), certificates)
+            return {function.digest(structure): structure}
+    return {}
+
+
+# -- judging -----------------------------------------------------------------------------------------------------------
+
+
+def judge(evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Conditions) -> Judgement:
+    """The verdict on what a device said, for an enrolled one also against its enrolment. Pure."""
+    facts = review(evidence)
+    verdict = verify(
+        evidence,
+        conditions.rootset,
+        conditions.policy,
+        now=conditions.now,
+        enrolment=enrolment_of(enrolled) if enrolled else None,
+        reference=ReferenceValues(enrolled.measurements) if enrolled and enrolled.measurements else None,
+        facts=facts,
+    )
+    return Judgement(verdict, facts.negotiation)
+
+
+def enrolment_of(device: EnrolledDevice) -> Enrolment:
+    """What the verifier needs to know of an entry of the register."""
+    return Enrolment(device.pin, _negotiation(device.last), device.identity, _device_info(device.chain))
+
+
+def _negotiation(negotiated: Negotiated) -> Negotiation | None:
+    if not negotiated.version:
+        return None
+    return Negotiation.from_json(
+        {"version": negotiated.version, "asym": negotiated.asymmetric or None, "hash": negotiated.hash or None}
+    )
+
+
+def negotiated(negotiation: Negotiation | None) -> Negotiated:
+    """The register's form of what was negotiated."""
+    if negotiation is None:
+        return Negotiated()
+    asym, base_hash = negotiation.asym, negotiation.base_hash
+    return Negotiated(
+        str(negotiation.version),
+        algorithm_name(asym) if asym is not None else "",
+        algorithm_name(base_hash) if base_hash is not None else "",
+    )
+
+
+def _device_info(chain: Sequence[Certificate]) -> tuple[str, ...]:
+    try:
+        return leaf_names(chain[-1]).device_info if chain else ()
+    except CertificateProblem:
+        return ()
+
+
+# -- the run -----------------------------------------------------------------------------------------------------------
+
+
+def check(
+    wanted: Sequence[Target], conditions: Conditions, *, jobs: int = DEFAULT_JOBS, judge: Judge = judge
+) -> tuple[CheckResult, ...]:
+    """Check devices in parallel, `jobs` at a time; the results come in the order of `wanted`. Never raises for one."""
+    if not wanted:
+        return ()
+    with ThreadPoolExecutor(max(1, min(jobs, len(wanted))), thread_name_prefix="check") as pool:
+        return tuple(pool.map(lambda target: check_device(target, conditions, judge), wanted))
+
+
+def check_device(target: Target, conditions: Conditions, judge: Judge = judge) -> CheckResult:
+    """Check one device. Whatever happens, the result is a verdict; a mistake of this program is no finding either."""
+    try:
+        evidence = ask(target.address, conditions, target.enrolled, slot=_slot(target.enrolled))
+        return CheckResult(target, judge(evidence, target.enrolled, conditions), evidence)
+    except Unsupported as problem:
+        verdict = _no_step(target, conditions, Outcome.UNSUPPORTED, problem.message, problem.hint)
+    except Exception as error:  # a thread's exception would end the whole run
+        reason = f"could not find out: {type(error).__name__}: {error}"
+        verdict = _no_step(
+            target, conditions, Outcome.UNREACHABLE, reason, "this is a bug in cmakeys; please report it"
+        )
+    return CheckResult(target, Judgement(verdict))
+
+
+def _slot(enrolled: EnrolledDevice | None) -> int | None:
+    return enrolled.slot if enrolled else None
+
+
+def _no_step(target: Target, conditions: Conditions, outcome: Outcome, reason: str, hint: str) -> Verdict:
+    steps = tuple(Step(number, StepOutcome.NOT_CHECKED, reason, hint) for number in STEP_TITLES)
+    return Verdict(target.address, outcome, steps, reason, conditions.now, rootset_digest=conditions.rootset.digest)
+
+
+def history(results: Iterable[CheckResult]) -> tuple[CheckRecord, ...]:
+    """The results about enrolled devices as entries of their history."""
+    return tuple(record_of(result.target.name, result.judgement) for result in results if result.target.enrolled)
+
+
+def record_of(name: str, judgement: Judgement) -> CheckRecord:
+    """One judgement as an entry of the history; only a device that passed changes what the next check compares with."""
+    verdict = judgement.verdict
+    found_out = verdict.outcome is not Outcome.UNREACHABLE
+    return CheckRecord(
+        name,
+        verdict.checked_at,
+        verdict.outcome.value,
+        verdict.summary,
+        json.dumps(verdict.to_json(), separators=(",", ":")) if found_out else "",
+        negotiated(judgement.negotiation) if verdict.outcome.healthy and judgement.negotiation else None,
+    )
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """The outcome that decides the exit code of a run: a rejection outweighs not knowing."""
+    order = (Outcome.REJECTED, Outcome.UNREACHABLE, Outcome.UNSUPPORTED, Outcome.DEGRADED, Outcome.TRUSTED)
+    found = set(outcomes)
+    return next((outcome for outcome in order if outcome in found), Outcome.TRUSTED)
+
+
+# -- enrolling ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What whoever enrols a device wants; None leaves the choice to `candidate`.
+
+    `identity` is the PCI function that the device is said to be, for an address that has no configuration space.
+    """
+
+    address: str
+    name: str | None = None
+    pin: PinKind | None = None
+    identity: PciIdentity | None = None
+    slot: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A device that passed, as it would stand in the register; `pin_reason` explains what its pin fixes."""
+
+    device: EnrolledDevice
+    judgement: Judgement
+    pin_reason: str
+
+    @property
+    def first(self) -> CheckRecord:
+        """The check that it passed, the first entry of its history."""
+        return record_of(self.device.name, self.judgement)
+
+
+class DeviceRejected(EvidenceProblem):
+    """A device that was rejected cannot be enrolled."""
+
+    code = "rejected"
+
+    def __init__(self, verdict: Verdict) -> None:
+        hint = next((step.hint for step in verdict.failures if step.hint), "see the steps of the verdict")
+        super().__init__(f"not enrolled, it is rejected: {verdict.summary}", object=verdict.device, hint=hint)
+        self.verdict = verdict
+
+
+def candidate(wish: Wish, conditions: Conditions) -> Candidate:
+    """Ask a device and say how it would be enrolled: only one whose verdict is good can be.
+
+    Raises `DeviceRejected`, `Temporary` when it cannot be reached, and `Unsupported`.
+    """
+    evidence = ask(wish.address, conditions, slot=wish.slot)
+    if wish.identity is not None:
+        evidence = replace(evidence, identity=wish.identity)
+    facts = review(evidence)
+    verdict = verify(evidence, conditions.rootset, conditions.policy, now=conditions.now, facts=facts)
+    _refuse_unhealthy(verdict)
+    chain = facts.certificates
+    kind = wish.pin or recommend(chain)[0]
+    anchor = next((root for root in conditions.rootset.roots if root.fingerprint == verdict.root_fingerprint), None)
+    measured = verdict.step(12).outcome in (StepOutcome.PASSED, StepOutcome.WARNED)
+    now_negotiated = negotiated(facts.negotiation)
+    device = EnrolledDevice(
+        name=check_device_name(wish.name or default_name(wish.address)),
+        address=wish.address,
+        pin=compute_pin(kind, chain, anchor.certificate if anchor else None),
+        chain=chain,
+        enrolled_at=conditions.now,
+        identity=wish.identity or _named_identity(chain[-1]),
+        slot=verdict.slot,
+        at_enrolment=now_negotiated,
+        last=now_negotiated,
+        measurements=latest_by_index(facts.blocks) if measured else (),
+        root_name=verdict.root or "",
+        root_fingerprint=verdict.root_fingerprint or "",
+        note=wish.note,
+    )
+    return Candidate(device, Judgement(verdict, facts.negotiation), explain(kind, chain))
+
+
+def _refuse_unhealthy(verdict: Verdict) -> None:
+    match verdict.outcome:
+        case Outcome.REJECTED:
+            raise DeviceRejected(verdict)
+        case Outcome.UNREACHABLE:
+            hint = verdict.steps[0].hint or "see that it is on and not used by another requester, then try again"
+            raise Temporary(verdict.summary, object=verdict.device, hint=hint)
+        case Outcome.UNSUPPORTED:
+            raise Unsupported(
+                verdict.summary, object=verdict.device, hint="it cannot be authenticated, so not enrolled"
+            )
+
+
+def _named_identity(leaf: Certificate) -> PciIdentity | None:
+    """The PCI function that the leaf names, for a device whose address has none to compare with."""
+    try:
+        named = {PciIdentity.parse(name) for name in leaf_names(leaf).pcie}
+    except CertificateProblem:
+        return None
+    return named.pop() if len(named) == 1 else None
+
+
+def default_name(address: str) -> str:
+    """A name made of what tells an address from others: `emu://127.0.0.1:2323?…` gives `127.0.0.1-2323`."""
+    rest = address.partition(":")[2].lstrip("/").partition("?")[0]
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", rest.rpartition("/")[2] or rest).strip("-._")
+    return words[:MAX_NAME_LENGTH] or "device"

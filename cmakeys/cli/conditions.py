@@ -1,0 +1,17 @@
+"""What a verb that asks devices holds them against: the machine's roots, its policy, and one time for the whole run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cmakeys.check import Conditions
+from cmakeys.config import load_config
+from cmakeys.roots.store import RootStore
+
+
+def conditions(sysroot: Path, timeout: float | None) -> Conditions:
+    """The conditions of a run in the tree at `sysroot`; `timeout` in seconds stands for the configured one."""
+    config = load_config(sysroot)
+    seconds = config.timeout if timeout is None else timeout
+    return Conditions(RootStore(sysroot).load(), config.policy, datetime.now(UTC), seconds)
