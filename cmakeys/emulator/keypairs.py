@@ -30,7 +30,8 @@ from cmakeys.spdm.wire import Reader, le
 from cmakeys.x509.der import read_element
 
 KEY_PAIR_INFO = 0x7C
-_CERTIFICATE_ASSOCIATION = 0x04
+_NOTHING_SETTABLE = 0
+"""Capabilities of a key pair; libspdm wants 0 of a device without SET_KEY_PAIR_INFO_CAP."""
 
 _ALGORITHM_BITS = {
     KeyType.RSA_2048: 0x001,
@@ -62,7 +63,7 @@ class KeyPairInfo:
         """Encode."""
         message = (
             bytes((self.version, KEY_PAIR_INFO, 0, 0, self.total, self.number))
-            + le(_CERTIFICATE_ASSOCIATION, 2)
+            + le(_NOTHING_SETTABLE, 2)
             + le(self.usage, 2) * 2
             + le(self.algorithm, 4) * 2
             + le(len(self.algorithm_identifier), 2)
