@@ -134,7 +134,7 @@ class Journal:
         """
         try:
             with self._open(os.O_RDONLY) as file:
-                return _read(file)
+                return read_journal(file)
         except FileNotFoundError:
             return JournalReading()
         except OSError as error:
@@ -203,7 +203,8 @@ def _tail(file: BinaryIO) -> tuple[int, str, int, bool, bool]:
     return lines, previous, number, ended, torn
 
 
-def _read(file: BinaryIO) -> JournalReading:
+def read_journal(file: BinaryIO) -> JournalReading:
+    """All entries and all faults in a journal's bytes; raises nothing for what they say."""
     entries: list[JournalEntry] = []
     faults: list[JournalFault] = []
     torn: list[JournalFault] = []
