@@ -9,9 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Never
 
-from cmakeys.keyring.keyctl import Keyctl, Permission, Serial, SpecialRing
+import pytest
+
+from cmakeys.errors import EnvironmentProblem
+from cmakeys.keyring.keyctl import Keyctl, KeyctlError, Permission, Serial, SpecialRing
 from cmakeys.roots.root import Root
 from cmakeys.x509.certificate import Certificate
+from tests.rings import cannot
 from tests.x509.pki import issue
 
 NOBODY = 65534
@@ -22,10 +26,6 @@ class TestingKeyctl(Keyctl):
     """The binding with the operations that only tests have a use for."""
 
     __test__ = False
-
-    def join_session(self) -> Serial:
-        """Give this process a fresh anonymous session keyring."""
-        return Serial(self._call("keyctl_join_session_keyring", 0, None))
 
     def revoke(self, key: Serial) -> None:
         self._call("keyctl_revoke", key, key)
@@ -63,6 +63,29 @@ class Anchor:
 def root(name: str, *, number: int = 0, kind: str = "rsa2048", subject_key_id: bool = True) -> Root:
     """A self-signed root of that name."""
     return Root(name, issue(f"Vendor {name}", kind=kind, number=number, subject_key_id=subject_key_id).certificate)
+
+
+def fresh_session() -> TestingKeyctl:
+    """The real key service, in a fresh anonymous session; skips where keys cannot be used."""
+    try:
+        keyctl = TestingKeyctl()
+    except EnvironmentProblem as problem:
+        pytest.skip(f"{problem}; {problem.hint}")
+    try:
+        session = keyctl.join_session()
+        keyctl.unlink(keyctl.add_key("user", "probe", b"x", session), session)
+    except KeyctlError as error:
+        cannot(f"keys cannot be used here: {error}")
+    return keyctl
+
+
+def require_rsa(keyctl: TestingKeyctl, ring: Serial) -> None:
+    """Skip where the kernel has no asymmetric keys."""
+    try:
+        key = keyctl.add_key("asymmetric", "probe", root("probe").certificate.der, ring)
+    except KeyctlError as error:
+        cannot(f"this kernel loads no RSA certificate: {error}")
+    keyctl.unlink(key, ring)
 
 
 def in_child(body: Callable[[], None]) -> int:

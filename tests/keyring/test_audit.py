@@ -15,7 +15,7 @@ from cmakeys.keyring.listing import read_listing
 from cmakeys.keyring.managed import apply
 from cmakeys.roots.root import Root
 from cmakeys.x509.lint import Severity
-from tests.keyring.kernel import NOBODY, TestingKeyctl, root
+from tests.keyring.kernel import TestingKeyctl, root
 from tests.x509.pki import issue
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("rsa_loads")]
@@ -182,7 +182,7 @@ def test_our_ring_in_other_hands_is_an_error(
     kernel: TestingKeyctl, ring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apply([A], ring, keyctl=kernel)
-    monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
     findings = audit([A], ring, keyctl=kernel)
     assert only(findings)[0] == "managed-ring"
     assert "belongs to user" in findings[0].message
