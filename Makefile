@@ -19,7 +19,7 @@ PYTEST ?= -n auto
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime
-	@$(RUN) -m cmakeys.emulator.demo
+	@$(RUN) -m cmakeys.cli.demo
 
 test: $(VENV)/.test
 	$(RUN) -m pytest $(PYTEST)

@@ -28,7 +28,7 @@ def recommend(chain: Sequence[Certificate]) -> tuple[PinKind, str]:
     """
     found = device_certificate(chain)
     certificate = chain[found.index]
-    place = "the leaf" if found.index == len(chain) - 1 else f"certificate {found.index} of {len(chain)}"
+    place = "the leaf" if found.index == len(chain) - 1 else f"certificate {found.index + 1} of {len(chain)}"
     reason = f"the key of {place}, {certificate.label}, identifies the device: {found.reason}; "
     if not found.marked and found.index < len(chain) - 1:
         reason += "if several devices share that certificate, choose the leaf instead; "

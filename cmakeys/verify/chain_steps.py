@@ -123,7 +123,10 @@ def _not_anchored(case: Case) -> Step:
             f"the chain ends in {root.name} ({root.fingerprint[:16]}…), which is {root.state.value}",
             f"see cmakeys roots show {root.name}",
         )
-    reason = why_no_anchor(certificates, [root.certificate for root in case.rootset.anchors()])
+    anchors = [root.certificate for root in case.rootset.anchors()]
+    reason = why_no_anchor(certificates, anchors)
+    if any(anchor.parsed.subject == certificates[0].parsed.issuer for anchor in anchors):
+        return failed(4, reason, "somebody certified this device under the name of a root you trust: do not trust it")
     return failed(4, reason, "if the device's vendor is to be trusted: cmakeys roots add FILE")
 
 
