@@ -64,8 +64,10 @@ def status(
         if found.roots:
             out.table(("ROOT", "SHA-256"), [(root.name, root.fingerprint) for root in found.roots])
         if found.others:
-            out.show(f"{_count(found.others, 'other key')}; next: {_next('audit', keyring)}", tone=Tone.WARNING)
-        _show_step(out, difference, keyring)
+            out.show(
+                f"{_count(found.others, 'other key')}; next: {_next('audit', keyring, sysroot)}", tone=Tone.WARNING
+            )
+        _show_step(out, difference, keyring, sysroot)
 
 
 @app.command("diff")
@@ -88,7 +90,7 @@ def diff(
         if difference.changes and detailed_exitcode:
             out.exit_code = ExitCode.CHANGED
         _show_difference(out, difference)
-        _show_step(out, difference, keyring)
+        _show_step(out, difference, keyring, sysroot)
 
 
 @app.command("apply")
@@ -187,7 +189,12 @@ def _refuse_empty(ring: Keyring, difference: KeyringDiff) -> None:
 
 
 def _show_difference(out: Output, difference: KeyringDiff) -> None:
-    causes = {"missing": "", "displaced": " (another certificate is in its place)", "dead": " (revoked or expired)"}
+    causes = {
+        "missing": "",
+        "displaced": " (another certificate is in its place)",
+        "disputed": " (/proc/keys contradicts itself)",
+        "dead": " (revoked or expired)",
+    }
     for addition in difference.add:
         out.show(f"+ {addition.name} {addition.fingerprint}{causes[addition.cause.value]}", tone=Tone.GOOD)
     for root in difference.remove:
@@ -202,10 +209,10 @@ def _show_difference(out: Output, difference: KeyringDiff) -> None:
         out.show(f"= {root.name} {root.fingerprint}", tone=Tone.NOTE)
 
 
-def _show_step(out: Output, difference: KeyringDiff, keyring: str) -> None:
+def _show_step(out: Output, difference: KeyringDiff, keyring: str, sysroot: Path) -> None:
     """Whether something is to do, and what."""
     if difference.changes:
-        out.show(f"not in step with the trusted roots; next: {_next('apply', keyring)}", tone=Tone.WARNING)
+        out.show(f"not in step with the trusted roots; next: {_next('apply', keyring, sysroot)}", tone=Tone.WARNING)
     elif difference.keep:
         out.show("in step with the trusted roots", tone=Tone.GOOD)
     else:
@@ -286,9 +293,14 @@ def _finding_data(finding: AuditFinding) -> dict[str, object]:
     }
 
 
-def _next(name: str, keyring: str) -> str:
-    """The command to run next, for the same keyring."""
-    return f"cmakeys keyring {name}" + ("" if keyring == ".cma" else f" --keyring {shlex.quote(keyring)}")
+def _next(name: str, keyring: str, sysroot: Path) -> str:
+    """The command to run next, for the same keyring and tree."""
+    words = ["cmakeys", "keyring", name]
+    if keyring != ".cma":
+        words += ["--keyring", keyring]
+    if sysroot != SYSTEM:
+        words += ["--sysroot", str(sysroot)]
+    return shlex.join(words)
 
 
 def _count(number: int, noun: str) -> str:

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cmakeys.keyring.cma import CMA, Keyring
+from cmakeys.keyring.cma import CMA, MANAGED, Keyring
 from cmakeys.keyring.contents import (
-    MANAGED,
     Genuineness,
     KeyState,
     ManagedRing,
@@ -24,7 +23,7 @@ from cmakeys.keyring.contents import (
     ring_fault,
 )
 from cmakeys.keyring.keyctl import Keyctl, KeyctlError, Permission, Serial
-from cmakeys.keyring.listing import ForgedListing, Listing, read_listing
+from cmakeys.keyring.listing import Listing, read_listing
 from cmakeys.keyring.managed import Anchor
 from cmakeys.x509.lint import Severity
 
@@ -106,22 +105,21 @@ class _Auditor:
             yield self._keyring(member)
         elif member.type != "asymmetric":
             yield _foreign_type(member)
-        elif (anchor := self._anchor_of(member)) is not None:
-            yield _finding(
-                Severity.WARNING,
-                "direct-root",
-                member,
-                f"root {anchor.name} is also here, outside of our ring: removing it from the store will not remove it",
-                _UNDO_DIRECT,
-            )
         else:
-            yield _finding(
-                Severity.ERROR,
-                "foreign-anchor",
-                member,
-                "the kernel believes this certificate, and it is not one of our roots",
-                _UNDO_DIRECT,
-            )
+            yield self._certificate(member)
+
+    def _certificate(self, member: Member) -> AuditFinding:
+        """A certificate outside of our ring: only proof makes it one of our roots, not a description or identifier."""
+        resembles = ""
+        for anchor in self.wanted.values():
+            answer = genuineness(self.keyctl, member.serial, member.description, anchor.certificate, self.listing)
+            if answer is Genuineness.PROVEN:
+                message = f"root {anchor.name} is also here, outside of our ring: there it outlives its removal"
+                return _finding(Severity.WARNING, "direct-root", member, message, _UNDO_DIRECT)
+            if answer is Genuineness.CONSISTENT:
+                resembles = f"; its key identifier ends like that of root {anchor.name}, which proves nothing"
+        message = f"the kernel believes this certificate, and cmakeys did not put it here{resembles}"
+        return _finding(Severity.ERROR, "foreign-anchor", member, message, _UNDO_DIRECT)
 
     def managed(self, ring: ManagedRing) -> Iterator[AuditFinding]:
         """Our own ring."""
@@ -157,10 +155,6 @@ class _Auditor:
         yield from self._own(member, anchor)
 
     def _own(self, member: Member, anchor: Anchor) -> Iterator[AuditFinding]:
-        try:
-            self.listing.summary(member.serial, member.description)
-        except ForgedListing as forged:
-            yield _finding(Severity.WARNING, "forged-listing", member, forged.message, forged.hint)
         match genuineness(self.keyctl, member.serial, member.description, anchor.certificate, self.listing):
             case Genuineness.CONTRADICTED:
                 yield _finding(
@@ -170,27 +164,26 @@ class _Auditor:
                     f"another certificate was put in the place of root {anchor.name}, under its description",
                     "find out who did it: only this user id can; cmakeys keyring apply puts the root back",
                 )
+            case Genuineness.DISPUTED:
+                yield _finding(
+                    Severity.WARNING,
+                    "forged-listing",
+                    member,
+                    f"/proc/keys says different things about root {anchor.name}, so somebody forged lines of it",
+                    "find the key with line ends in its description: cat -A /proc/keys; cmakeys keyring apply makes "
+                    "the lines miss their aim",
+                )
             case Genuineness.UNKNOWN:
                 yield _finding(
                     Severity.WARNING,
                     "unproven",
                     member,
                     f"the kernel cannot show that this is root {anchor.name}: it is not self-signed and has no key "
-                    "identifier, or /proc/keys contradicts itself",
-                    "to be sure, put it there again: cmakeys keyring apply after removing and adding the root",
+                    "identifier",
+                    "to be sure, put it there anew: keyctl unlink our ring, then cmakeys keyring apply",
                 )
             case Genuineness.PROVEN | Genuineness.CONSISTENT:
                 return
-
-    def _anchor_of(self, member: Member) -> Anchor | None:
-        """The root whose certificate a key outside of our ring holds, by proof or by key identifier."""
-        for anchor in self.wanted.values():
-            answer = genuineness(self.keyctl, member.serial, member.description, anchor.certificate, self.listing)
-            if answer is Genuineness.PROVEN or (
-                answer is Genuineness.CONSISTENT and anchor.certificate.fingerprint in member.description
-            ):
-                return anchor
-        return None
 
     def _unreadable(self, member: Member) -> AuditFinding:
         claimed = self.listing.claimed_description(member.serial)

@@ -20,9 +20,12 @@ from cmakeys.keyring.refusals import explain
 
 CMA = ".cma"
 
+MANAGED = "cmakeys"
+"""Name of our sub-keyring: linking a second one of this name displaces the first in one kernel operation."""
+
 MAX_SERIAL = 0x7FFFFFFF
 
-_SPECIAL = {"@s": SpecialRing.SESSION, "@u": SpecialRing.USER, "@p": SpecialRing.PROCESS, "@t": SpecialRing.THREAD}
+_SPECIAL = {"@s": SpecialRing.SESSION, "@u": SpecialRing.USER, "@p": SpecialRing.PROCESS}
 _DECIMAL = re.compile(r"[0-9]{1,10}")
 _HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,8}")
 
@@ -49,12 +52,22 @@ class Keyring:
 def open_keyring(
     selector: str = CMA, *, keyctl: Keyctl | None = None, listing: Callable[[], Listing] = read_listing
 ) -> Keyring:
-    """Find the keyring that `selector` names: a name, `@s`, `@u`, `@p`, `@t`, or a serial, decimal or 0xHEX.
+    """Find the keyring that `selector` names: a name, `@s`, `@u`, `@p`, or a serial, decimal or 0xHEX.
 
     Raises `Unsupported` when this kernel has no `.cma`, `NotPermitted` when this user could not see it, `NotFound`
     for another name, `Refused` for a name that several keyrings have, `UsageProblem` for what is not a keyring.
     """
-    keyctl = keyctl or Keyctl()
+    ring = _open(keyctl or Keyctl(), selector, listing)
+    if ring.info.description == MANAGED:
+        raise UsageProblem(
+            "this is the ring that cmakeys itself puts into a keyring",
+            object=selector,
+            hint="name the keyring that it is linked into, such as .cma or @s",
+        )
+    return ring
+
+
+def _open(keyctl: Keyctl, selector: str, listing: Callable[[], Listing]) -> Keyring:
     if selector in _SPECIAL:
         return _by_serial(keyctl, _special(keyctl, selector), selector)
     if _DECIMAL.fullmatch(selector):
@@ -65,14 +78,14 @@ def open_keyring(
 
 
 def _special(keyctl: Keyctl, selector: str) -> Serial:
-    """A process or thread keyring is private to its process and made when missing; the others are taken as they are.
+    """The process keyring is private to its process and made when missing; the others are taken as they are.
 
     Nothing is created for @s: without a session keyring the kernel answers with the user's default session, whereas a
     created one would die with this process.
     """
     ring = _SPECIAL[selector]
     try:
-        return keyctl.keyring_id(ring, create=ring in (SpecialRing.PROCESS, SpecialRing.THREAD))
+        return keyctl.keyring_id(ring, create=ring is SpecialRing.PROCESS)
     except KeyctlError as error:
         raise explain(error, selector) from error
 

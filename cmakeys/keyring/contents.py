@@ -19,15 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ExtensionNotFound, SubjectKeyIdentifier
 
 from cmakeys.errors import Temporary
-from cmakeys.keyring.cma import Keyring
+from cmakeys.keyring.cma import MANAGED, Keyring
 from cmakeys.keyring.keyctl import SUPPORTS_VERIFY, Keyctl, KeyctlError, KeyInfo, Permission, Serial
 from cmakeys.keyring.listing import ForgedListing, Listing
 from cmakeys.keyring.refusals import explain
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.issuing import claims_self_signature
-
-MANAGED = "cmakeys"
-"""Name of our sub-keyring: linking a second one of this name displaces the first in one kernel operation."""
 
 MANAGED_PERMISSION = Permission(0x1F3F0000)
 """Possessor all but SETATTR, owner all: its owner can take it out again and freeze it (kernel-abi.md §2.6, D)."""
@@ -100,12 +97,14 @@ class Genuineness(Enum):
     """Whether a key holds the certificate that its description names.
 
     `PROVEN`: the kernel verified the certificate's self-signature with the key. `CONSISTENT`: the key identifier shown
-    in /proc/keys fits. `CONTRADICTED`: it is another key. `UNKNOWN`: nothing could be compared.
+    in /proc/keys fits. `CONTRADICTED`: it is another key. `DISPUTED`: /proc/keys contradicts itself, so
+    somebody forged lines of it. `UNKNOWN`: nothing could be compared.
     """
 
     PROVEN = "proven"
     CONSISTENT = "consistent"
     CONTRADICTED = "contradicted"
+    DISPUTED = "disputed"
     UNKNOWN = "unknown"
 
 
@@ -223,7 +222,7 @@ def genuineness(
     try:
         summary = listing.summary(key, description)
     except ForgedListing:
-        return Genuineness.UNKNOWN
+        return Genuineness.DISPUTED
     if summary is None:
         return Genuineness.UNKNOWN
     key_id = _key_id(certificate)

@@ -16,9 +16,8 @@ from enum import Enum
 from typing import Protocol
 
 from cmakeys.errors import EnvironmentProblem, Temporary
-from cmakeys.keyring.cma import Keyring
+from cmakeys.keyring.cma import MANAGED, Keyring
 from cmakeys.keyring.contents import (
-    MANAGED,
     MANAGED_PERMISSION,
     ROOT_PERMISSION,
     Contents,
@@ -62,6 +61,7 @@ class Cause(Enum):
 
     MISSING = "missing"
     DISPLACED = "displaced"
+    DISPUTED = "disputed"
     DEAD = "dead"
 
 
@@ -213,8 +213,10 @@ def _compare(
         fingerprint = anchor.certificate.fingerprint
         if member is None:
             add.append(Addition(anchor.name, fingerprint, Cause.DEAD if description in claimed else Cause.MISSING))
-        elif genuineness(keyctl, member.serial, description, anchor.certificate, lines) is Genuineness.CONTRADICTED:
-            add.append(Addition(anchor.name, fingerprint, Cause.DISPLACED))
+            continue
+        cause = _doubt(genuineness(keyctl, member.serial, description, anchor.certificate, lines))
+        if cause:
+            add.append(Addition(anchor.name, fingerprint, cause))
         else:
             keep.append(OwnDescription(anchor.name, fingerprint))
     return KeyringDiff(
@@ -228,6 +230,17 @@ def _compare(
         rebuild=ring_fault(managed) if managed else "",
         managed=managed.serial if managed else None,
     )
+
+
+def _doubt(answer: Genuineness) -> Cause | None:
+    """Why a key has to be added again although one of its description is there."""
+    match answer:
+        case Genuineness.CONTRADICTED:
+            return Cause.DISPLACED
+        case Genuineness.DISPUTED:
+            return Cause.DISPUTED
+        case Genuineness.PROVEN | Genuineness.CONSISTENT | Genuineness.UNKNOWN:
+            return None
 
 
 @contextmanager
@@ -263,7 +276,7 @@ def _fill(keyctl: Keyctl, built: Serial, anchors: Sequence[Anchor]) -> None:
     made: dict[Serial, str] = {}
     refused: list[EnvironmentProblem] = []
     try:
-        for anchor in anchors:
+        for anchor in {anchor.description: anchor for anchor in anchors}.values():
             try:
                 key = keyctl.add_key("asymmetric", anchor.description, anchor.certificate.der, built)
             except KeyctlError as error:

@@ -12,7 +12,7 @@ from cmakeys.keyring.cma import CMA, Keyring
 from cmakeys.keyring.contents import MANAGED_PERMISSION, ROOT_PERMISSION, read_contents
 from cmakeys.keyring.keyctl import KeyctlError, KeyInfo, Permission, Serial, SpecialRing
 from cmakeys.keyring.listing import read_listing
-from cmakeys.keyring.managed import apply
+from cmakeys.keyring.managed import Cause, apply, plan
 from cmakeys.roots.root import Root
 from cmakeys.x509.lint import Severity
 from tests.keyring.kernel import TestingKeyctl, root
@@ -127,7 +127,26 @@ def test_a_forged_line_about_our_key_is_seen_and_proves_nothing(kernel: TestingK
     line = f"{key:08x} I--Q---     1 perm 39090000     0     0 asymmetri {claim}"
     kernel.add_key("user", f"x\n{line}\ny", b"x", ring.serial)
     codes = {finding.code for finding in audit([INTERMEDIATE], ring, keyctl=kernel)}
-    assert codes == {"forged-listing", "unproven", "foreign-type"}
+    assert codes == {"forged-listing", "foreign-type"}
+
+
+def test_forged_lines_miss_their_aim_after_the_next_apply(kernel: TestingKeyctl, ring: Keyring) -> None:
+    apply([INTERMEDIATE], ring, keyctl=kernel)
+    (key,) = kernel.members(inside(kernel, ring))
+    line = (
+        f"{key:08x} I--Q---     1 perm 39090000     0     0 asymmetri {INTERMEDIATE.description}: X509.rsa 00000000 []"
+    )
+    kernel.add_key("user", f"x\n{line}\ny", b"x", ring.serial)
+    assert [addition.cause for addition in plan([INTERMEDIATE], ring, keyctl=kernel).add] == [Cause.DISPUTED]
+    assert apply([INTERMEDIATE], ring, keyctl=kernel).changed
+    assert not plan([INTERMEDIATE], ring, keyctl=kernel).changes
+
+
+def test_a_key_identifier_alone_makes_no_root_of_a_foreign_certificate(kernel: TestingKeyctl, ring: Keyring) -> None:
+    key = kernel.add_key("asymmetric", INTERMEDIATE.description, INTERMEDIATE.certificate.der, ring.serial)
+    findings = audit([INTERMEDIATE], ring, keyctl=kernel)
+    assert only(findings) == ("foreign-anchor", Severity.ERROR, key)
+    assert "proves nothing" in findings[0].message
 
 
 def test_a_root_that_left_the_store_is_an_error_while_the_kernel_has_it(kernel: TestingKeyctl, ring: Keyring) -> None:

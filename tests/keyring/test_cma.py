@@ -7,7 +7,7 @@ import os
 import pytest
 
 from cmakeys.errors import EnvironmentProblem, NotFound, NotPermitted, Refused, Unsupported, UsageProblem
-from cmakeys.keyring.cma import CMA, Keyring, open_keyring
+from cmakeys.keyring.cma import CMA, MANAGED, Keyring, open_keyring
 from cmakeys.keyring.keyctl import Permission, Serial, SpecialRing
 from cmakeys.keyring.listing import Listing, read_listing
 from tests.keyring.kernel import TestingKeyctl, become_nobody, in_child
@@ -62,6 +62,12 @@ def test_a_dead_keyring_says_so(kernel: TestingKeyctl, ring: Keyring) -> None:
 def test_a_keyring_is_found_by_name(kernel: TestingKeyctl, ring: Keyring) -> None:
     made = kernel.keyring("cmakeys test vault", ring.serial)
     assert open_keyring("cmakeys test vault", keyctl=kernel).serial == made
+
+
+def test_our_own_ring_is_not_taken_for_the_keyring_it_is_in(kernel: TestingKeyctl, ring: Keyring) -> None:
+    ours = kernel.keyring(MANAGED, ring.serial)
+    with pytest.raises(UsageProblem, match="cmakeys itself"):
+        open_keyring(str(ours), keyctl=kernel)
 
 
 def test_two_keyrings_of_a_name_are_never_guessed_between(kernel: TestingKeyctl, ring: Keyring) -> None:

@@ -53,6 +53,11 @@ def test_an_unchanged_set_is_not_swapped(kernel: TestingKeyctl, ring: Keyring) -
     assert managed_serial(kernel, ring) == first.serial
 
 
+def test_an_anchor_given_twice_is_put_there_once(kernel: TestingKeyctl, ring: Keyring) -> None:
+    assert [added.name for added in apply([A, A], ring, keyctl=kernel).added] == ["a"]
+    assert names(status(ring, keyctl=kernel).roots) == ["a"]
+
+
 def test_nothing_to_put_there_makes_no_ring(kernel: TestingKeyctl, ring: Keyring) -> None:
     assert apply([], ring, keyctl=kernel).serial is None
     assert kernel.members(ring.serial) == ()

@@ -13,8 +13,8 @@ from itertools import pairwise
 import pytest
 from cryptography.x509 import SubjectKeyIdentifier
 
-from cmakeys.keyring.cma import Keyring
-from cmakeys.keyring.contents import MANAGED, MANAGED_PERMISSION
+from cmakeys.keyring.cma import MANAGED, Keyring
+from cmakeys.keyring.contents import MANAGED_PERMISSION
 from cmakeys.keyring.keyctl import KeyctlError, Serial
 from cmakeys.keyring.managed import apply, plan
 from cmakeys.roots.root import Root
