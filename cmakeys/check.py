@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -24,8 +24,7 @@ from cmakeys.errors import EnvironmentProblem, EvidenceProblem, NotFound, Tempor
 from cmakeys.evidence.live import Question, collect, not_reached
 from cmakeys.evidence.model import EndingKind, Evidence
 from cmakeys.roots.rootset import RootSet
-from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, algorithm_name
-from cmakeys.spdm.messages.certificates import push_chain_structure
+from cmakeys.spdm.algorithms import algorithm_name
 from cmakeys.spdm.requester import Plan
 from cmakeys.transports.backoff import Backoff
 from cmakeys.transports.base import Deadline
@@ -44,7 +43,7 @@ from cmakeys.x509.pin import PinKind, compute_pin
 DEFAULT_TIMEOUT = 30.0
 """Seconds for one device, all attempts together."""
 
-DEFAULT_JOBS = 32
+DEFAULT_JOBS = 64
 """Devices that are asked at the same time."""
 
 
@@ -126,10 +125,11 @@ def usable_address(text: str) -> str:
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
-def ask(
-    address: str, conditions: Conditions, enrolled: EnrolledDevice | None = None, *, slot: int | None = None
-) -> Evidence:
+def ask(address: str, conditions: Conditions, *, slot: int | None = None) -> Evidence:
     """Everything that the device says within the time it has; trouble that may pass is tried again.
+
+    The chain is read every time, although its digest is known for an enrolled device: an audit asks, it does not
+    remember.
 
     Raises `Unsupported` for an address that this machine cannot use, and nothing else.
     """
@@ -137,37 +137,21 @@ def ask(
     question = Question(conditions.policy.offer(), Plan(slots=frozenset(), slot=slot))
     delays = conditions.backoff.delays()
     while True:
-        evidence = _attempt(address, deadline, question, conditions.now, enrolled)
+        evidence = _attempt(address, deadline, question, conditions.now)
         delay = next(delays, None)
         if evidence.ending.kind is not EndingKind.UNREACHABLE or delay is None or delay >= deadline.remaining():
             return evidence
         time.sleep(delay)
 
 
-def _attempt(
-    address: str, deadline: Deadline, question: Question, now: datetime, enrolled: EnrolledDevice | None
-) -> Evidence:
+def _attempt(address: str, deadline: Deadline, question: Question, now: datetime) -> Evidence:
     try:
         with closing(open_transport(address, deadline)) as transport:
-            return collect(
-                transport, deadline, now=now, question=question, known_chains=_known_chains(enrolled), device=address
-            )
+            return collect(transport, deadline, now=now, question=question, device=address)
     except Unsupported:
         raise
     except EnvironmentProblem as problem:
         return not_reached(address, Temporary(problem.message, object=problem.object, hint=problem.hint), now=now)
-
-
-def _known_chains(enrolled: EnrolledDevice | None) -> Mapping[bytes, bytes]:
-    """The enrolled chain by its digest, so that an unchanged one is not read again over a slow mailbox."""
-    if enrolled is None or not enrolled.chain or not enrolled.chain[0].self_issued:
-        return {}
-    root, certificates = enrolled.chain[0].der, b"".join(certificate.der for certificate in enrolled.chain)
-    for base_hash, function in BASE_HASH_FUNCTIONS.items():
-        if algorithm_name(base_hash) == enrolled.last.hash:
-            structure = push_chain_structure(function.digest(root), certificates)
-            return {function.digest(structure): structure}
-    return {}
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
@@ -236,7 +220,7 @@ def check(
 def check_device(target: Target, conditions: Conditions, judge: Judge = judge) -> CheckResult:
     """Check one device. Whatever happens, the result is a verdict; a mistake of this program is no finding either."""
     try:
-        evidence = ask(target.address, conditions, target.enrolled, slot=_slot(target.enrolled))
+        evidence = ask(target.address, conditions, slot=_slot(target.enrolled))
         return CheckResult(target, judge(evidence, target.enrolled, conditions), evidence)
     except Unsupported as problem:
         verdict = _no_step(target, conditions, Outcome.UNSUPPORTED, problem.message, problem.hint)

@@ -36,7 +36,7 @@ def check(
     timeout: TimeoutOption = None,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, max=1024, help="Devices to ask at the same time (32)."),
+        typer.Option("--jobs", "-j", min=1, max=1024, help="Devices to ask at the same time (64)."),
     ] = None,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,

@@ -53,12 +53,16 @@ class After(Enum):
 
 @dataclass(slots=True)
 class Seat:
-    """The place behind one port: the device in it can be exchanged while the server runs."""
+    """The place behind one port: the device in it can be exchanged while the server runs.
+
+    `latency` is the seconds that pass before each answer; a real mailbox takes tens of milliseconds.
+    """
 
     device: Device
     framing: Framing = Framing.PCI_DOE
     bare: bool = False
     fault: LineFault | None = None
+    latency: float = 0.0
 
     def respond(self, message: bytes) -> bytes | None:
         """The device's answer; None when it gives none."""
@@ -133,7 +137,9 @@ class Line:
         return await self._answer(frame, _spoiled_tcp_frame(frame, self._seat.fault))
 
     async def _answer(self, frame: bytes, spoiled: bytes | None) -> After:
-        """Send an answer, or what the fault of this line makes of it."""
+        """Send an answer when its time has come, or what the fault of this line makes of it."""
+        if self._seat.latency:
+            await asyncio.sleep(self._seat.latency)
         match self._seat.fault:
             case None:
                 await self._write(frame)

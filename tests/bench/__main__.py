@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import attestation, startup
+from tests.bench import attestation, fleet, startup
 
-BENCHMARKS = (startup.ratios, attestation.ratios)
+BENCHMARKS = (startup.ratios, attestation.ratios, fleet.ratios)
 
 
 def main() -> int:
