@@ -32,11 +32,18 @@ def evidence_of(recording: Recording) -> Evidence:
     return Evidence(
         device=recording.address or f"replay:{recording.source}",
         kind=EvidenceKind.CONVERSATION,
-        collected_at=datetime.fromtimestamp(entries[0].time, UTC),
+        collected_at=_moment(entries[0].time, recording.source),
         exchanges=exchanges,
         ending=ending,
         tool="recording",
     )
+
+
+def _moment(seconds: float, source: str) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError):
+        raise RecordingProblem(f"the time {seconds:.0f} is in no calendar", object=source) from None
 
 
 def _pairs(entries: tuple[Entry, ...], source: str) -> Iterator[tuple[bytes, bytes]]:

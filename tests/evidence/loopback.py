@@ -52,8 +52,12 @@ class Loopback:
         self.closed = True
 
 
-@cache
 def vendor(name: str = "Acme") -> VendorAuthority:
+    return _vendor(name)
+
+
+@cache
+def _vendor(name: str) -> VendorAuthority:
     return VendorAuthority.create(name)
 
 
