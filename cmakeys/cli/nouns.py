@@ -38,6 +38,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("devices", "cmakeys.cli.devices", "Enrol devices, so that a check can say whether they are still the same."),
     Noun("check", "cmakeys.cli.check", "Check devices against their roots and their enrolment.", verbs=False),
     Noun("evidence", "cmakeys.cli.evidence", "Keep what a device said, look at it, and judge it again anywhere."),
+    Noun("emulate", "cmakeys.cli.emulate", "Emulate a CMA device, honest or faulty, on a local port.", verbs=False),
     Noun("config", "cmakeys.cli.config", "Show the settings in effect, and the file that each comes from."),
 )
 

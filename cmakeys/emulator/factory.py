@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from cmakeys.emulator.device import Device
 from cmakeys.emulator.faults import Fault, LineFault, Substitution
-from cmakeys.emulator.flaws import ALIAS_FLAWS
+from cmakeys.emulator.flaws import ALIAS_FLAWS, Flaw
 from cmakeys.emulator.hardware import Hardware
 from cmakeys.emulator.keys import KeyType
 from cmakeys.emulator.lies.lie import Lies
@@ -69,41 +69,49 @@ def _with_measured_firmware(blueprint: Blueprint, measurements: MeasurementSet) 
     return replace(blueprint, firmware=measured)
 
 
+def device_requests(blueprint: Blueprint, *, flaw: Flaw | None = None) -> dict[int, tuple[DeviceRequest, ...]]:
+    """What the device's certificates shall say: for each slot a request for each key type."""
+    requests = tuple(
+        DeviceRequest(
+            blueprint.serial,
+            blueprint.identity,
+            key_type,
+            CertificateModel.ALIAS if flaw in ALIAS_FLAWS else blueprint.model,
+            firmware=blueprint.firmware,
+            svn=blueprint.svn,
+            include_root=blueprint.include_root,
+            flaw=flaw,
+        )
+        for key_type in blueprint.key_types
+    )
+    return dict.fromkeys(blueprint.slots, requests)
+
+
 def _credentials(
     vendor: VendorAuthority, blueprint: Blueprint, faults: Sequence[Fault]
 ) -> dict[int, tuple[DeviceCredentials, ...]]:
     flaw = next((fault.flaw for fault in reversed(faults) if fault.flaw is not None), None)
     substitution = next((fault.substitution for fault in reversed(faults) if fault.substitution is not None), None)
-    model = CertificateModel.ALIAS if flaw in ALIAS_FLAWS else blueprint.model
+    kept = blueprint.credentials or {}
     if substitution == Substitution.IMPOSTOR:
         vendor = VendorAuthority.create(vendor.name, vendor.key_type)
-    serial = f"{blueprint.serial}-twin" if substitution == Substitution.TWIN else blueprint.serial
-    own = blueprint.credentials if flaw is None and substitution != Substitution.IMPOSTOR else None
-    own = None if substitution == Substitution.TWIN else own
+    if substitution == Substitution.TWIN:
+        blueprint = replace(blueprint, serial=f"{blueprint.serial}-twin")
+    if flaw is not None or substitution in (Substitution.IMPOSTOR, Substitution.TWIN):
+        kept = {}
     slots = {}
-    for slot in blueprint.slots:
-        made = own.get(slot) if own else None
-        if made is None:
-            made = tuple(
-                vendor.issue_device(
-                    DeviceRequest(
-                        serial,
-                        blueprint.identity,
-                        key_type,
-                        model,
-                        firmware=blueprint.firmware,
-                        svn=blueprint.svn,
-                        include_root=blueprint.include_root,
-                        flaw=flaw,
-                    )
-                )
-                for key_type in blueprint.key_types
-            )
-        made = tuple(
-            one if one.request.firmware == blueprint.firmware else one.with_firmware(blueprint.firmware, blueprint.svn)
-            for one in made
-        )
-        if substitution == Substitution.STOLEN_CHAIN:
-            made = tuple(replace(one, key=one.key_type.generate()) for one in made)
-        slots[slot] = made
+    for slot, requests in device_requests(blueprint, flaw=flaw).items():
+        made = kept.get(slot) or tuple(vendor.issue_device(request) for request in requests)
+        slots[slot] = tuple(_as_shown(one, blueprint, substitution) for one in made)
     return slots
+
+
+def _as_shown(
+    credentials: DeviceCredentials, blueprint: Blueprint, substitution: Substitution | None
+) -> DeviceCredentials:
+    """The credentials under the device's present firmware, and without the key where the chain is stolen."""
+    if credentials.request.firmware != blueprint.firmware:
+        credentials = credentials.with_firmware(blueprint.firmware, blueprint.svn)
+    if substitution == Substitution.STOLEN_CHAIN:
+        return replace(credentials, key=credentials.key_type.generate())
+    return credentials

@@ -156,7 +156,11 @@ class Server:
             if task is not None:
                 self._lines.add(task)
                 task.add_done_callback(self._lines.discard)
-            if await _serve(seat, turn, reader, writer) is After.SHUTDOWN and self._exit_on_shutdown:
+            try:
+                after = await _serve(seat, turn, reader, writer)
+            except asyncio.CancelledError:
+                return  # only `stop` cancels; asyncio's own callback would report a cancelled task as a mishap
+            if after is After.SHUTDOWN and self._exit_on_shutdown:
                 self._shut_down(server)
 
         server = await asyncio.start_server(connected, self._host, port)

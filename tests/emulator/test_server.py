@@ -171,7 +171,13 @@ def test_other_interfaces_have_to_be_asked_for() -> None:
     Server([Seat(device_of())], host="0.0.0.0", allow_other_hosts=True)  # noqa: S104
 
 
-def test_stopping_twice_is_no_harm() -> None:
+def test_stopping_with_a_requester_connected_is_quiet_and_twice_is_no_harm(capfd: pytest.CaptureFixture[str]) -> None:
     server = Server([Seat(device_of())]).start()
-    server.stop()
-    server.stop()
+    place = server.places[0]
+    with socket.create_connection((place.host, place.port)) as connection:
+        connection.sendall(SocketFrame(Command.TEST, Framing.PCI_DOE, b"").pack())
+        assert connection.recv(HEADER_LENGTH)
+        server.stop()
+        server.stop()
+    assert server.wait(0)
+    assert capfd.readouterr() == ("", "")
