@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 
+from cmakeys.emulator.conversation import Conversation
 from cmakeys.emulator.device import Device
 from cmakeys.emulator.hardware import Hardware
 from cmakeys.emulator.keys import KeyType
@@ -16,7 +17,8 @@ from cmakeys.emulator.pki import DeviceCredentials, DeviceRequest, VendorAuthori
 from cmakeys.emulator.settings import DeviceSettings
 from cmakeys.evidence.live import Question, collect
 from cmakeys.evidence.model import Evidence
-from cmakeys.spdm.codes import CertificateModel
+from cmakeys.spdm.codes import CertificateModel, ErrorCode, RequestCode, Version
+from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.transports.base import Deadline, TransportTimeout
 from cmakeys.x509.identity import PciIdentity
 
@@ -50,6 +52,19 @@ class Loopback:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Answers(Lie):
+    """Answers one request with an ERROR, always."""
+
+    def __init__(self, request: RequestCode, error: ErrorCode) -> None:
+        self.request = request
+        self.error = error
+
+    def intercept(self, request: bytes, talk: Conversation) -> bytes | None:
+        if request[1] != self.request:
+            return None
+        return ErrorResponse(Version(request[0]), self.error, 0).push()
 
 
 def vendor(name: str = "Acme") -> VendorAuthority:

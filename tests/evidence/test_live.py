@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from cmakeys.emulator.conversation import Conversation
-from cmakeys.emulator.lies.lie import Lie
 from cmakeys.emulator.settings import DeviceSettings, MeasurementSupport
 from cmakeys.errors import Temporary
 from cmakeys.evidence.live import Question, collect, not_reached
@@ -13,23 +11,9 @@ from cmakeys.evidence.model import EndingKind
 from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, BaseHash
 from cmakeys.spdm.codes import ErrorCode, RequestCode, Version
 from cmakeys.spdm.effects import Limits
-from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.offer import Offer
 from cmakeys.transports.base import Deadline
-from tests.evidence.loopback import ADDRESS, IDENTITY, NOW, Loopback, attest, credentials, device
-
-
-class Answers(Lie):
-    """Answers one request with an ERROR, always."""
-
-    def __init__(self, request: RequestCode, error: ErrorCode) -> None:
-        self.request = request
-        self.error = error
-
-    def intercept(self, request: bytes, talk: Conversation) -> bytes | None:
-        if request[1] != self.request:
-            return None
-        return ErrorResponse(Version(request[0]), self.error, 0).push()
+from tests.evidence.loopback import ADDRESS, IDENTITY, NOW, Answers, Loopback, attest, credentials, device
 
 
 def test_a_whole_attestation_is_complete() -> None:

@@ -12,6 +12,7 @@ from cmakeys.evidence import archive, nvidia
 from cmakeys.evidence.model import Evidence
 from cmakeys.roots.root import Constraints, LeafNameRule, Root
 from cmakeys.roots.rootset import RootSet
+from cmakeys.spdm.codes import Version
 from cmakeys.verify.policy import Policy
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.review import review
@@ -97,8 +98,6 @@ def test_another_root_is_rejected_at_step_4(evidence: Evidence) -> None:
 
 
 def test_a_version_outside_policy_is_rejected_at_step_1(evidence: Evidence, rootset: RootSet) -> None:
-    from cmakeys.spdm.codes import Version
-
     verdict = judge(evidence, rootset, policy=Policy(versions=frozenset({Version.V12})))
     assert failed_steps(verdict) == [1]
 

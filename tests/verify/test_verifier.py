@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from cmakeys.emulator.conversation import Conversation
 from cmakeys.emulator.flaws import ALIAS_FLAWS, FLAW_STEPS, Flaw
 from cmakeys.emulator.keys import KeyType
 from cmakeys.emulator.lies.lie import Lie
@@ -21,7 +20,6 @@ from cmakeys.roots.root import Constraints, LeafNameRule, LifeCycle
 from cmakeys.roots.rootset import DenyEntry, DenyKind, RootSet
 from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, BaseAsym, BaseHash
 from cmakeys.spdm.codes import CertificateModel, ErrorCode, RequestCode, SummaryHash, Version
-from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.offer import Offer
 from cmakeys.spdm.requester import MeasurementMode, Plan
 from cmakeys.spdm.signing import Statement
@@ -32,7 +30,7 @@ from cmakeys.verify.review import review
 from cmakeys.verify.verdict import Outcome, StepOutcome, Verdict
 from cmakeys.x509.identity import PciIdentity
 from cmakeys.x509.pin import Pin, PinKind
-from tests.evidence.loopback import IDENTITY, NOW, attest, credentials, device, vendor
+from tests.evidence.loopback import IDENTITY, NOW, Answers, attest, credentials, device, vendor
 from tests.verify.cases import OPTIONAL, enrolled, failed_steps, judge, outcome, passed_steps, root, roots
 
 NONCE = bytes(range(32))
@@ -40,19 +38,6 @@ ALIAS = DeviceRequest("0001", IDENTITY, KeyType.ECDSA_P384, CertificateModel.ALI
 TWIN = DeviceRequest("0002", IDENTITY)
 BOTH_NAMES = DeviceRequest("0001", IDENTITY)
 DEVICE_INFO_ONLY = DeviceRequest("0001")
-
-
-class Answers(Lie):
-    """Answers one request with an ERROR."""
-
-    def __init__(self, request: RequestCode, error: ErrorCode) -> None:
-        self.request = request
-        self.error = error
-
-    def intercept(self, request: bytes, talk: Conversation) -> bytes | None:
-        if request[1] != self.request:
-            return None
-        return ErrorResponse(Version(request[0]), self.error, 0).push()
 
 
 class WrongSignature(Lie):
