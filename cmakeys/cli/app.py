@@ -7,6 +7,7 @@ This module imports little, and more only when there is something to say: `cmake
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -45,6 +46,8 @@ def root(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
+    # A command lives for a moment: looking for cycles while its modules are loaded costs more than it could free.
+    gc.set_threshold(50_000, 20, 20)
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = typer.main.get_command(app).main(words, prog_name="cmakeys", standalone_mode=False)

@@ -103,7 +103,6 @@ def ratios() -> list[Ratio]:
             together.append(timed(addresses, conditions))
     one, floor = statistics.median(alone), crypto_floor()
     reference = DEVICES * floor / cores + one
-    goal = f"{DEVICES} devices against their cryptography on {cores} cores and one device"
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return [
         Ratio(
