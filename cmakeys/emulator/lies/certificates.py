@@ -162,8 +162,15 @@ _FLAWS = {
 }
 
 
+_FLAWS_SINCE = {
+    Flaw.NO_BASIC_CONSTRAINTS: Version.V13,
+    # Before 1.2 a device cannot announce the alias model, so nobody can know that the leaf is an alias.
+    Flaw.ALIAS_CLAIMS_HARDWARE: Version.V12,
+}
+
+
 def _flaw(flaw: Flaw) -> Fault:
-    since = Version.V13 if flaw == Flaw.NO_BASIC_CONSTRAINTS else Version.V10
+    since = _FLAWS_SINCE.get(flaw, Version.V10)
     return Fault(flaw.value, _FLAWS[flaw], Where.CHAIN, Outcome.REJECTED, FLAW_STEPS[flaw], since=since, flaw=flaw)
 
 
