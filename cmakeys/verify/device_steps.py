@@ -9,7 +9,7 @@ from cmakeys.evidence.model import EvidenceKind
 from cmakeys.roots.root import LeafNameRule, Root
 from cmakeys.spdm.algorithms import algorithm_name
 from cmakeys.spdm.signing import SignatureProblem, Statement, verify_statement
-from cmakeys.verify.case import Case, failed, not_checked, passed, warned
+from cmakeys.verify.case import Case, failed, not_checked, passed
 from cmakeys.verify.negotiation import Negotiation
 from cmakeys.verify.verdict import Step
 from cmakeys.x509.certificate import Certificate, CertificateProblem
@@ -201,10 +201,10 @@ def step_12(case: Case) -> Step:
             return failed(12, *problem)
     indices = len({block.index for block in facts.blocks})
     if facts.measurements[-1].content_changed == CONTENT_CHANGED:
-        return warned(
+        return failed(
             12,
-            f"{indices} signed measurements, which changed while they were read",
-            "the device was being updated or configured; check again",
+            "the device says that its measurements changed while they were read, however often they were read again",
+            "the device is being updated or configured, or it lies; check again later",
         )
     return passed(12, f"{indices} measurements are signed with the leaf's key")
 

@@ -51,6 +51,9 @@ NEEDS: Mapping[int, int] = MappingProxyType({4: 3, 5: 4, 6: 3, 8: 3, 9: 4, 10: 3
 """The step that must have passed before another one means anything. Step 3 needs certificates, whatever step 2 says
 about their form, so that a chain with one odd extension is still shown to be signed or not."""
 
+BROKEN_PROTOCOL = "the device breaks SPDM, or its answers were changed on the way; save the evidence for its vendor"
+"""What to do about a violation that brings no hint of its own."""
+
 _NEED_CERTIFICATES = frozenset({3})
 _GOOD = (StepOutcome.PASSED, StepOutcome.WARNED)
 
@@ -102,7 +105,7 @@ def _forced(case: Case, number: int) -> Step | None:
     """A failure that is known before the step runs."""
     violation = case.facts.violation
     if violation is not None and violation.step == number:
-        return failed(number, violation.message, violation.hint)
+        return failed(number, violation.message, violation.hint or BROKEN_PROTOCOL)
     if number == 1 and case.facts.unsupported and case.enrolment is not None:
         return failed(
             1,
