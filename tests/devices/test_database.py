@@ -304,6 +304,30 @@ def test_what_a_killed_writer_committed_is_read_from_its_log(register: Register)
     assert register.find("gpu0").note == "committed"
 
 
+def test_a_log_torn_at_any_byte_gives_the_old_state_or_the_new(register: Register, tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        with database.writing(register.path) as connection:
+            connection.execute("UPDATE device SET note = 'new'")
+            connection.execute("INSERT INTO history SELECT NULL, id, enrolled_at, 'new', '', '' FROM device")
+            connection.execute("COMMIT")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    main, log = register.path.read_bytes(), register.path.with_name("devices.db-wal").read_bytes()
+    seen = []
+    for cut in [*range(0, len(log), 499), len(log)]:
+        torn = Register(tmp_path / f"torn-{cut}")
+        torn.path.parent.mkdir()
+        torn.path.write_bytes(main)
+        torn.path.with_name("devices.db-wal").write_bytes(log[:cut])
+        state = (torn.find("gpu0").note, torn.latest()["gpu0"].outcome)
+        assert state in ((sample().note, "trusted"), ("new", "new"))
+        torn.record([checked(minutes=5)])
+        assert torn.history("gpu0", 1) == (checked(minutes=5),)
+        seen.append(state)
+    assert (seen[0], seen[-1]) == ((sample().note, "trusted"), ("new", "new"))
+
+
 def test_a_writer_that_finishes_during_a_read_makes_it_run_again(register: Register) -> None:
     answers: list[int] = []
 
