@@ -11,23 +11,25 @@ import sys
 from collections.abc import Iterator
 
 BELOW_CHECK = frozenset({"x509", "spdm", "transports", "devices", "roots", "evidence", "keyring", "verify"})
-BELOW_CLI = BELOW_CHECK | {"errors", "emulator", "images", "check", "config", "reports"}
+BELOW_CLI = BELOW_CHECK | {"errors", "files", "emulator", "images", "check", "config", "offline", "reports"}
 
 # Who may import whom, by package or top module of cmakeys. Everyone may import itself and `errors`.
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
+    "files": frozenset(),
     "x509": frozenset(),
     "spdm": frozenset(),
     "transports": frozenset({"spdm"}),
     "devices": frozenset({"x509", "spdm"}),
-    "roots": frozenset({"x509"}),
-    "emulator": frozenset({"spdm", "x509", "transports"}),
-    "evidence": frozenset({"x509", "spdm", "devices", "transports"}),
+    "roots": frozenset({"x509", "files"}),
+    "emulator": frozenset({"spdm", "x509", "transports", "files"}),
+    "evidence": frozenset({"x509", "spdm", "devices", "transports", "files"}),
     "keyring": frozenset({"x509", "roots"}),
     "images": frozenset({"roots"}),
     "verify": frozenset({"x509", "spdm", "roots", "evidence"}),
     "check": BELOW_CHECK,
     "config": frozenset({"roots", "verify"}),
+    "offline": frozenset({"roots", "evidence", "verify"}),
     "reports": BELOW_CHECK - {"transports"},
     "cli": BELOW_CLI,
     "__main__": frozenset({"cli"}),

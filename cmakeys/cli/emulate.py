@@ -343,9 +343,9 @@ def _announce(
 
 def _write_ready(path: Path, server: Server) -> None:
     """Appears whole: whoever waits for it reads all addresses."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text("".join(f"{place.url}\n" for place in server.places))
-    temporary.replace(path)
+    from cmakeys.files import write_whole
+
+    write_whole(path, "".join(f"{place.url}\n" for place in server.places).encode())
 
 
 @contextmanager

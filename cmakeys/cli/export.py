@@ -8,13 +8,13 @@ from pathlib import Path
 
 from cmakeys.cli.output import Output, plain
 from cmakeys.errors import Refused, UsageProblem
+from cmakeys.files import write_whole
 from cmakeys.reports.roots import root_data
 from cmakeys.reports.terminal import Tone
 from cmakeys.roots.bundle import pem_bundle
 from cmakeys.roots.directory import StoreReport
 from cmakeys.roots.record import render_pem
 from cmakeys.roots.root import Root
-from cmakeys.roots.store import write_whole
 
 
 def write(out: Output, roots: Sequence[Root], report: StoreReport, form: str, output: Path | None) -> None:

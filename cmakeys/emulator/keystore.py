@@ -16,7 +16,6 @@ own. Everything here is test material: whoever reads the folder can be any of it
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import stat
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from cryptography.x509.oid import NameOID
 from cmakeys.emulator.keys import KeyType, PrivateKey, pull_key, push_key, type_of_key
 from cmakeys.emulator.pki import DeviceCredentials, DeviceRequest, VendorAuthority
 from cmakeys.errors import EnvironmentProblem, UsageProblem, from_oserror
+from cmakeys.files import write_whole
 from cmakeys.spdm.codes import CertificateModel
 from cmakeys.x509.bundle import read_certificates
 from cmakeys.x509.certificate import Certificate, CertificateProblem
@@ -107,18 +107,10 @@ class KeyStore:
         return data
 
     def _write(self, path: Path, data: bytes, *, mode: int = stat.S_IRUSR | stat.S_IWUSR) -> None:
-        """Whole or not at all: a temporary file beside it, synced, then renamed."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+            write_whole(path, data, mode=mode)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise from_oserror(error, str(path)) from error
 
 

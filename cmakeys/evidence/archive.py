@@ -12,13 +12,12 @@ evidence that is only half understood must not be judged.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from cmakeys.errors import from_oserror
 from cmakeys.evidence.fields import FieldProblem, Fields, hex_octets, read_json, time_text
 from cmakeys.evidence.model import Ending, EndingKind, Evidence, EvidenceKind
+from cmakeys.files import write_whole
 from cmakeys.spdm.codes import NONCE_LENGTH
 from cmakeys.spdm.connection import Exchange
 from cmakeys.x509.certificate import MAX_CERTIFICATE_SIZE, CertificateProblem
@@ -129,32 +128,11 @@ def _ending(fields: Fields) -> Ending:
 
 
 def save(evidence: Evidence, path: Path) -> None:
-    """Write the file whole or not at all: a temporary one beside it, fsynced, then renamed over `path`."""
-    folder = path.parent
+    """Write the file whole or not at all."""
     try:
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), 0o644)
-                file.write(encode(evidence))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync(folder)
+        write_whole(path, encode(evidence))
     except OSError as error:
         raise from_oserror(error, str(path)) from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def load(path: Path) -> Evidence:

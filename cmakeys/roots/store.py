@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from cmakeys.errors import EnvironmentProblem, Refused, Temporary, from_oserror
+from cmakeys.files import TEMPORARY_PREFIX, sync_folder, temporary_beside, write_whole
 from cmakeys.roots.directory import DENY_FILE, DirectoryContent, StoreFinding, StoreReport, combine
 from cmakeys.roots.document import MAX_DOCUMENT_SIZE
 from cmakeys.roots.lock import WAIT, exclusive
@@ -33,7 +34,6 @@ MAX_ENTRIES = 4096
 """Files in one directory of the store; more is not a set of vendor roots."""
 
 _ATTEMPTS = 20
-_TEMPORARY = ".cmakeys-"
 
 _Snapshot = tuple[tuple[str, int, int, int, int], ...]
 
@@ -64,7 +64,7 @@ class RootStore:
             problem: EnvironmentProblem | None = None
             report: StoreReport | None = None
             try:
-                report = combine([self._read(directory) for directory in self.directories])
+                report = combine(list(map(self._read, self.directories, before)))
             except EnvironmentProblem as error:
                 problem = error
             if before == [self._snapshot(directory) for directory in self.directories]:
@@ -154,12 +154,15 @@ class RootStore:
             raise from_oserror(error, str(directory)) from error
         return tuple(sorted(entries))
 
-    def _read(self, directory: Path) -> DirectoryContent:
-        """The bytes of the files of one directory that count, with findings about the others."""
+    def _read(self, directory: Path, snapshot: _Snapshot) -> DirectoryContent:
+        """The bytes of the files of one directory that count, with findings about the others.
+
+        It reads what the snapshot lists and nothing else: a file that comes and goes between two equal snapshots was
+        in neither.
+        """
         files: dict[str, bytes] = {}
         masks: set[str] = set()
         findings: list[StoreFinding] = []
-        snapshot = self._snapshot(directory)
         if snapshot:
             self._check_inside(directory)
         for name, _, _, _, mode in snapshot:
@@ -221,7 +224,7 @@ class RootStore:
             try:
                 with exclusive(descriptor, str(etc), wait=self._wait):
                     for name in os.listdir(etc):  # noqa: PTH208 names, to be matched as text
-                        if name.startswith(_TEMPORARY):
+                        if name.startswith(TEMPORARY_PREFIX):
                             os.unlink(etc / name)  # noqa: PTH108 os calls throughout: the crash tests count them
                     yield etc
             finally:
@@ -236,50 +239,19 @@ class RootStore:
             self._make(directory.parent)
         with suppress(FileExistsError):
             os.mkdir(directory, 0o755)  # noqa: PTH102
-        _sync(directory.parent)
+        sync_folder(directory.parent)
 
     def _mask(self, path: Path) -> None:
         """Put a symlink to /dev/null in place of `path`, in one rename."""
-        temporary = path.with_name(f"{_TEMPORARY}{path.name}.{os.getpid()}")
+        temporary = temporary_beside(path)
         os.symlink(os.devnull, temporary)  # noqa: PTH211
         os.replace(temporary, path)  # noqa: PTH105
-        _sync(path.parent)
+        sync_folder(path.parent)
 
     def _unlink(self, path: Path) -> None:
         with suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108
-            _sync(path.parent)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Put a file in place, whole or not at all, and on the disk before this returns; raises `OSError`."""
-    temporary = path.with_name(f"{_TEMPORARY}{path.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):
-        os.unlink(temporary)  # noqa: PTH108 of a killed process whose number we got
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)  # noqa: PTH105
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108
-        raise
-    _sync(path.parent)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync_folder(path.parent)
 
 
 def _decision(root: Root) -> tuple[object, ...]:

@@ -1,0 +1,53 @@
+"""Writing files that others rely on: whole or not at all, and on the disk before anybody is told.
+
+A temporary file in the same folder, fsync, rename, fsync of the folder; killed at any instruction, what is found next
+is the old file or the new one. Every module that writes such a file does it through `write_whole`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+TEMPORARY_PREFIX = ".cmakeys-"
+
+
+def temporary_beside(path: Path) -> Path:
+    """The name under which a file is made before it is renamed to `path`; another one in every process."""
+    return path.with_name(f"{TEMPORARY_PREFIX}{path.name}.{os.getpid()}")
+
+
+def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Put a file in place with these contents and permissions.
+
+    Raises `OSError`; then the old file, if there was one, is untouched and nothing else is left.
+    """
+    temporary = temporary_beside(path)
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)  # noqa: PTH108 of a killed process whose number we got
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)  # noqa: PTH105 os calls throughout: the crash tests count them
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder permanent."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
