@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cmakeys.evidence.model import Evidence
+    from cmakeys.offline import Bench
     from cmakeys.roots.rootset import RootSet
     from cmakeys.verify.policy import Policy
     from cmakeys.verify.verdict import Verdict
@@ -43,6 +45,10 @@ def save(
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.1, max=3600, metavar="SECONDS", help="Time for the whole device.")
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FILE", help="Also record every frame, for replay and pcap."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     sysroot: Sysroot = SYSTEM,
     json: Json = False,
@@ -58,7 +64,8 @@ def save(
         from cmakeys.evidence.model import EndingKind
         from cmakeys.spdm.requester import Plan
         from cmakeys.transports.base import Deadline
-        from cmakeys.transports.connect import open_transport
+        from cmakeys.transports.connect import framing_of, open_transport
+        from cmakeys.transports.recording import RecordingTransport
 
         config = load_config(sysroot)
         if output.exists() and not force:
@@ -66,6 +73,8 @@ def save(
         question = Question(config.policy.offer(), Plan(slot=slot), nonce=_nonce(nonce))
         deadline = Deadline.after(timeout if timeout is not None else config.timeout)
         transport = open_transport(url, deadline)
+        if record is not None:
+            transport = RecordingTransport.create(transport, framing_of(url), record)
         try:
             evidence = collect(transport, deadline, now=datetime.now(UTC), question=question)
         finally:
@@ -118,6 +127,29 @@ def show(
             out.show(f"report          {len(evidence.report)} bytes, {len(evidence.certificates)} certificates")
 
 
+@app.command("pcap")
+def pcap(
+    recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording, as save --record makes.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The capture file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Turn a recording into a capture file, for Wireshark and other dissectors."""
+    with verb("evidence", "pcap", json=json) as out:
+        from cmakeys.errors import Refused
+        from cmakeys.files import write_whole
+        from cmakeys.transports.pcap import to_pcap
+        from cmakeys.transports.recording import Recording
+
+        if output.exists() and not force:
+            raise Refused("the file is there already", object=str(output), hint="choose another name, or add --force")
+        capture = to_pcap(Recording.read(recording))
+        write_whole(output, capture)
+        out.changed = True
+        out.data = {"recording": recording, "file": output, "bytes": len(capture)}
+        out.show(f"wrote {len(capture)} bytes to {output}", tone=Tone.GOOD)
+
+
 @app.command("verify")
 def verify_files(
     files: Annotated[
@@ -135,6 +167,9 @@ def verify_files(
         str | None,
         typer.Option("--expect-nonce", metavar="HEX", help="The nonce that the evidence must have been made for."),
     ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, max=256, metavar="N", help="Judge the files in N processes.")
+    ] = 1,
     sysroot: Sysroot = SYSTEM,
     json: Json = False,
 ) -> None:
@@ -142,38 +177,29 @@ def verify_files(
     with verb("evidence", "verify", json=json) as out:
         from datetime import UTC, datetime
 
+        from cmakeys.offline import Bench
+
         now = datetime.now(UTC)
-        nonce = _nonce(expect_nonce)
         rootset = _given_roots(out, root, now) if root else _stored_roots(sysroot)
-        rules = _policy(policy, sysroot)
-        results = list(_judge(out, files, chain, rootset, rules, now, nonce))
+        bench = Bench(rootset, _policy(policy, sysroot), now, chain, _nonce(expect_nonce))
+        results = _judge(out, bench, files, jobs)
         _report(out, results)
 
 
-def _judge(
-    out: Output,
-    files: Sequence[Path],
-    chain: Path | None,
-    rootset: RootSet,
-    policy: Policy,
-    now: datetime,
-    nonce: bytes | None,
-) -> Sequence[tuple[str, Verdict]]:
+def _judge(out: Output, bench: Bench, files: Sequence[Path], jobs: int) -> Sequence[tuple[str, Verdict]]:
+    from concurrent.futures import ProcessPoolExecutor
+
     from cmakeys.errors import CmakeysError
-    from cmakeys.evidence.formats import read_evidence
-    from cmakeys.verify.verifier import verify
+    from cmakeys.offline import judge_files
 
     results = []
     short = len({file.name for file in files}) == len(files)
-    for file in files:
-        try:
-            evidence = read_evidence(file, chain)
-        except CmakeysError as problem:
-            out.problem(problem)
-            continue
-        results.append(
-            (file.name if short else str(file), verify(evidence, rootset, policy, now=now, expected_nonce=nonce))
-        )
+    with ProcessPoolExecutor(jobs) if jobs > 1 else nullcontext() as executor:
+        for file, result in judge_files(bench, files, executor):
+            if isinstance(result, CmakeysError):
+                out.problem(result)
+            else:
+                results.append((file.name if short else str(file), result))
     return results
 
 
