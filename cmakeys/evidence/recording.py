@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 
 from cmakeys.evidence.model import Ending, EndingKind, Evidence, EvidenceKind
 from cmakeys.spdm.reassembly import logical_exchanges
+from cmakeys.spdm.wire import WireError
+from cmakeys.transports.base import TransportFramingError
 from cmakeys.transports.framing import Framing, Unwrapped, unwrap
 from cmakeys.transports.recording import Entry, Recording, RecordingProblem
 
@@ -19,13 +21,15 @@ from cmakeys.transports.recording import Entry, Recording, RecordingProblem
 def evidence_of(recording: Recording) -> Evidence:
     """What the device said in a recording.
 
-    Raises `RecordingProblem` when it is not one conversation, `TransportFramingError` for a broken frame and
-    `WireError` when chunks do not fit together.
+    Raises `RecordingProblem` when it is not one conversation, a frame is broken, or chunks do not fit together.
     """
     entries = recording.conversation()
     if not entries:
         raise RecordingProblem("there is no SPDM message in it", object=recording.source)
-    exchanges = tuple(logical_exchanges(_pairs(entries, recording.source)))
+    try:
+        exchanges = tuple(logical_exchanges(_pairs(entries, recording.source)))
+    except WireError as error:
+        raise RecordingProblem(str(error), object=recording.source) from error
     ending = Ending()
     if entries[-1].direction == "req":
         ending = Ending(EndingKind.UNREACHABLE, "the recording ends in a request that was not answered")
@@ -68,4 +72,7 @@ def _unwrap(entry: Entry, source: str, number: int) -> Unwrapped:
         framing = Framing(entry.transport)
     except ValueError:
         raise RecordingProblem(f"unknown transport {entry.transport}", object=where) from None
-    return unwrap(framing, entry.frame, where)
+    try:
+        return unwrap(framing, entry.frame, where)
+    except TransportFramingError as error:
+        raise RecordingProblem(error.message, object=where) from error

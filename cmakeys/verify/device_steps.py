@@ -11,6 +11,7 @@ from cmakeys.spdm.algorithms import algorithm_name
 from cmakeys.spdm.signing import SignatureProblem, Statement, verify_statement
 from cmakeys.verify.case import Case, failed, not_checked, passed
 from cmakeys.verify.negotiation import Negotiation
+from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.verdict import Step
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.identity import LeafNames, PciIdentity, all_match, differs_only_in_case, leaf_names
@@ -225,9 +226,11 @@ def _measurements_problem(
 
 
 def step_13(case: Case) -> Step:
-    """The measurements are those of the reference, index by index."""
+    """The measurements are those of the reference, index by index; none at all where there were some is a change."""
     if case.reference is None:
         return not_checked(13, "no reference values are known for this device")
+    if not case.facts.measurements:
+        return _none_measured(case, case.reference)
     differences = case.reference.differences(case.facts.blocks)
     if differences:
         more = len(differences) - MAX_DIFFERENCES_SHOWN
@@ -238,6 +241,17 @@ def step_13(case: Case) -> Step:
             "if the firmware was updated on purpose, enrol the device again; if not, do not trust it",
         )
     return passed(13, f"all {len(case.reference.blocks)} measurements are as at {case.reference.origin}")
+
+
+def _none_measured(case: Case, reference: ReferenceValues) -> Step:
+    if not reference.blocks:
+        return not_checked(13, f"there were no signed measurements at {reference.origin} either")
+    return failed(
+        13,
+        f"{len(reference.blocks)} measurements are known from {reference.origin}, now there are none:"
+        f" {case.facts.no_measurements}",
+        "firmware that hides its measurements must not pass for unchanged; enrol again if the feature was taken out",
+    )
 
 
 # --- step 14: the kernel ---------------------------------------------------------------------------------------------

@@ -7,12 +7,22 @@ file as well, so one that no requester would have sent is a violation like any o
 from __future__ import annotations
 
 from cmakeys.evidence.model import EndingKind, Evidence, EvidenceKind
-from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, SUPPORTED_BASE_HASH
+from cmakeys.spdm.algorithms import (
+    BASE_HASH_FUNCTIONS,
+    SUPPORTED_BASE_ASYM,
+    SUPPORTED_BASE_HASH,
+    SUPPORTED_PQC_ASYM,
+    BaseAsym,
+    BaseHash,
+    PqcAsym,
+    algorithm_name,
+)
 from cmakeys.spdm.codes import Capability, CertificateModel, ErrorCode, RequestCode
 from cmakeys.spdm.connection import Connection, Exchange, ProtocolViolation, SignedMeasurements
 from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.signing import Statement
 from cmakeys.spdm.slots import MAX_CHAIN_SIZE, MAX_LARGE_CHAIN_SIZE
+from cmakeys.spdm.violation import STEP_NEGOTIATION, STEP_OF_REQUEST
 from cmakeys.verify.facts import Facts, Violation
 from cmakeys.verify.negotiation import Negotiation
 from cmakeys.verify.report import review_report
@@ -79,6 +89,8 @@ class _Replay:
             missing = [flag.name or "" for flag in (Capability.CERT, Capability.CHAL) if not connection.has(flag)]
             if missing:
                 self.unsupported = f"the device announces no {' and no '.join(missing)} capability, which CMA needs"
+        elif code == RequestCode.NEGOTIATE_ALGORITHMS:
+            self.violation = _beyond_this_program(connection)
         elif code == RequestCode.GET_DIGESTS and connection.digests is not None:
             for slot in connection.digests.slots:
                 connection.slots.adopt(slot)
@@ -92,10 +104,7 @@ class _Replay:
     def facts(self) -> Facts:
         """What the conversation says."""
         connection = self.connection
-        ending = self.evidence.ending
-        violation = self.violation
-        if violation is None and ending.kind is EndingKind.REFUSED and ending.step is not None:
-            violation = Violation(ending.step, ending.message, ending.hint)
+        violation = self.violation or self._ended() or self._refused()
         slots = (*sorted(self.challenges), *sorted(self.measurements), *sorted(connection.chains))
         slot = slots[0] if slots else None
         chain = connection.chains.get(slot) if slot is not None else None
@@ -115,10 +124,31 @@ class _Replay:
             hash=connection.hash,
             alias=self._alias(slot),
             challenge=self.challenges.get(slot) if slot is not None else None,
-            no_challenge=self._missing(RequestCode.CHALLENGE, "no CHALLENGE was asked"),
+            no_challenge="no CHALLENGE was asked",
             measurements=tuple(self.measurements.get(slot, ())) if slot is not None else (),
             no_measurements=self._no_measurements(slot),
         )
+
+    def _ended(self) -> Violation | None:
+        """The finding with which a live collection ended."""
+        ending = self.evidence.ending
+        if ending.kind is not EndingKind.REFUSED or ending.step is None:
+            return None
+        return Violation(ending.step, ending.message, ending.hint)
+
+    def _refused(self) -> Violation | None:
+        """An ERROR in place of something needed is the same finding in a recording as it is live."""
+        for code, had in (
+            (RequestCode.GET_DIGESTS, self.connection.chains),
+            (RequestCode.GET_CERTIFICATE, self.connection.chains),
+            (RequestCode.CHALLENGE, self.challenges),
+            (RequestCode.GET_MEASUREMENTS, self.measurements),
+        ):
+            if code in self.errors and not had:
+                return Violation(
+                    STEP_OF_REQUEST[code], f"the device answered {code.name} with ERROR {self.errors[code]}"
+                )
+        return None
 
     def _negotiation(self) -> Negotiation | None:
         connection = self.connection
@@ -136,9 +166,6 @@ class _Replay:
             return None, str(problem)
 
     def _no_chain(self, slot: int | None) -> str:
-        for code in (RequestCode.GET_DIGESTS, RequestCode.GET_CERTIFICATE):
-            if code in self.errors:
-                return f"the device answered {code.name} with ERROR {self.errors[code]}"
         if slot is not None:
             return f"the conversation does not contain the chain of slot {slot}"
         return "the conversation contains no certificate chain"
@@ -150,9 +177,6 @@ class _Replay:
             return model == CertificateModel.ALIAS
         return connection.has(Capability.ALIAS_CERT)
 
-    def _missing(self, code: RequestCode, otherwise: str) -> str:
-        return f"the device answered {code.name} with ERROR {self.errors[code]}" if code in self.errors else otherwise
-
     def _no_measurements(self, slot: int | None) -> str:
         connection = self.connection
         if not connection.has(Capability.MEAS_SIGNED):
@@ -162,7 +186,26 @@ class _Replay:
         if self.measurements and slot not in self.measurements:
             others = ", ".join(map(str, sorted(self.measurements)))
             return f"the measurements were signed for slot {others}, the chain of slot {slot} is judged"
-        return self._missing(RequestCode.GET_MEASUREMENTS, "no signed measurements were asked for")
+        return "no signed measurements were asked for"
+
+
+def _beyond_this_program(connection: Connection) -> Violation | None:
+    """Algorithms that a recorded requester had and this program has not: nothing after them could be checked."""
+    asym, base_hash = connection.asym, connection.base_hash
+    supported = SUPPORTED_BASE_ASYM if isinstance(asym, BaseAsym) else SUPPORTED_PQC_ASYM
+    missing: list[BaseAsym | PqcAsym | BaseHash] = []
+    if asym is not None and not asym.value & supported.value:
+        missing.append(asym)
+    if base_hash is not None and not base_hash & SUPPORTED_BASE_HASH:
+        missing.append(base_hash)
+    if not missing:
+        return None
+    names = " and ".join(algorithm_name(choice) for choice in missing)
+    return Violation(
+        STEP_NEGOTIATION,
+        f"{names} was negotiated, which this installation cannot check",
+        "Ed448 needs the package pycryptodome; SM2, SM3 and SLH-DSA are not supported",
+    )
 
 
 def _known_chains(chains: tuple[bytes, ...]) -> dict[bytes, bytes]:

@@ -120,6 +120,8 @@ def _blocked(case: Case, number: int, done: Mapping[int, Step]) -> Step | None:
     if number in _NEED_CERTIFICATES and not case.facts.certificates:
         return not_checked(number, _why_not(done[2]))
     needed = NEEDS.get(number)
+    if number == 13 and not case.facts.measurements and case.facts.violation is None:
+        needed = 3  # that nothing was measured is a difference too
     if needed is not None and done[needed].outcome not in _GOOD:
         return not_checked(number, _why_not(done[needed]))
     if number == 2 and not case.facts.certificates and done[1].outcome is StepOutcome.FAILED:

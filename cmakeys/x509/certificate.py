@@ -101,6 +101,10 @@ class Certificate:
             ) from error
         return certificate
 
+    def __getstate__(self) -> dict[str, object]:
+        """Only the fields travel to another process; the library's view on them cannot, and is made again there."""
+        return {"der": self.der, "source": self.source, "offset": self.offset}
+
     @cached_property
     def parsed(self) -> x509.Certificate:
         """The library's view of the certificate, names and extensions read; it raises nothing after `from_der`."""

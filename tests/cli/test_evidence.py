@@ -163,6 +163,9 @@ def test_many_files_are_all_judged_and_the_worst_counts(run: Run, saved: Path, r
     assert "broken.json" in err
     assert run("verify", saved, cut, "--root", root)[0] == 6
     assert run("verify", saved, saved, "--root", root)[0] == 0
+    _, out, _ = run("verify", saved, impostor, cut, broken, "--root", root, "--json", "--jobs", "2")
+    entries = json.loads(out)["data"]["devices"]
+    assert {entry["name"]: entry["verdict"]["outcome"] for entry in entries} == outcomes
 
 
 def test_the_names_of_foreign_files_cannot_drive_the_terminal(run: Run, root: Path, tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ from cmakeys.evidence.formats import read_evidence
 from cmakeys.evidence.model import Evidence
 from cmakeys.roots.root import Constraints, LeafNameRule, Root
 from cmakeys.roots.rootset import RootSet
+from cmakeys.spdm.algorithms import BaseAsym, BaseHash, PqcAsym
 from cmakeys.spdm.connection import Exchange
+from cmakeys.spdm.messages.negotiation import Algorithms, NegotiateAlgorithms
+from cmakeys.spdm.wire import Reader
 from cmakeys.verify.facts import Facts
 from cmakeys.verify.review import review
 from cmakeys.verify.verdict import Outcome, Verdict
@@ -22,7 +25,7 @@ from cmakeys.verify.verifier import verify
 from cmakeys.x509.certificate import Certificate
 from tests.evidence import strategies as s
 from tests.evidence.loopback import attest
-from tests.verify.cases import judge
+from tests.verify.cases import failed_steps, judge
 
 ROOT_OF = {
     "v10-doe-rsassa3072-sha256": "rsa3072",
@@ -101,6 +104,30 @@ def test_a_request_that_no_requester_sends_is_a_violation_of_step_1(request_: by
     facts = review(replace(attest(), exchanges=(Exchange(request_, b"\x10\x04\x00\x00\x00\x00"),)))
     assert facts.violation is not None
     assert facts.violation.step == 1
+
+
+@pytest.mark.parametrize(
+    ("asym", "base_hash", "pqc"),
+    [
+        (BaseAsym.ECDSA_P384, BaseHash.SM3_256, PqcAsym(0)),
+        (BaseAsym.SM2, BaseHash.SHA_384, PqcAsym(0)),
+        (BaseAsym(0), BaseHash.SHA_384, PqcAsym.SLH_DSA_SHA2_128S),
+    ],
+)
+def test_algorithms_that_cannot_be_computed_here_end_the_review(
+    asym: BaseAsym, base_hash: BaseHash, pqc: PqcAsym
+) -> None:
+    evidence = attest()
+    exchange = evidence.exchanges[2]
+    offer = NegotiateAlgorithms.pull(Reader(exchange.request, "NEGOTIATE_ALGORITHMS"))
+    answer = Algorithms.pull(Reader(exchange.response, "ALGORITHMS"))
+    changed = Exchange(
+        replace(offer, base_asym=asym, base_hash=base_hash, pqc_asym=pqc).push(),
+        replace(answer, base_asym=asym.value, base_hash=base_hash.value, pqc_asym=pqc.value).push(),
+    )
+    verdict = judge(replace(evidence, exchanges=(*evidence.exchanges[:2], changed, *evidence.exchanges[3:])))
+    assert failed_steps(verdict) == [1]
+    assert "cannot check" in verdict.step(1).reason
 
 
 def test_only_the_last_connection_counts() -> None:

@@ -404,8 +404,17 @@ def test_measurements_that_are_not_signed_are_not_checked_and_say_so(support: Me
     required = judge(evidence, policy=Policy(require_measurements=True))
     assert required.outcome is Outcome.REJECTED
     assert "step 12" in required.summary
-    unsigned = judge(evidence, reference=ReferenceValues.of(review(attest()).blocks))
-    assert outcome(unsigned, 13) is StepOutcome.NOT_CHECKED
+    assert outcome(judge(evidence, reference=ReferenceValues(())), 13) is StepOutcome.NOT_CHECKED
+
+
+@pytest.mark.parametrize("support", [MeasurementSupport.NONE, MeasurementSupport.UNSIGNED])
+def test_a_device_that_hides_its_measurements_has_changed(support: MeasurementSupport) -> None:
+    reference = ReferenceValues.of(review(attest()).blocks)
+    verdict = judge(attest(device(settings=DeviceSettings(measurements=support))), reference=reference)
+    assert failed_steps(verdict) == [13]
+    assert "now there are none" in verdict.step(13).reason
+    unasked = attest(question=Question(plan=Plan(measurements=MeasurementMode.NONE)))
+    assert failed_steps(judge(unasked, reference=reference)) == [13]
 
 
 def test_changed_firmware_is_refused_at_step_13_and_names_the_index() -> None:
@@ -416,6 +425,22 @@ def test_changed_firmware_is_refused_at_step_13_and_names_the_index() -> None:
     assert "index 2 (mutable firmware)" in verdict.step(13).reason
     advisory = judge(attest(changed), policy=Policy(advisory=frozenset({13})), reference=reference)
     assert advisory.outcome is Outcome.DEGRADED
+
+
+@pytest.mark.parametrize(
+    ("request_code", "step"),
+    [
+        (RequestCode.GET_DIGESTS, 2),
+        (RequestCode.GET_CERTIFICATE, 2),
+        (RequestCode.CHALLENGE, 11),
+        (RequestCode.GET_MEASUREMENTS, 12),
+    ],
+)
+def test_an_error_answer_is_the_same_finding_in_a_recording(request_code: RequestCode, step: int) -> None:
+    evidence = attest(device(None, Answers(request_code, ErrorCode.UNSPECIFIED)))
+    verdict = judge(replace(evidence, ending=Ending()))
+    assert (verdict.outcome, failed_steps(verdict)) == (Outcome.REJECTED, [step])
+    assert "UNSPECIFIED" in verdict.step(step).reason
 
 
 def test_an_error_answer_fails_its_step_and_the_steps_before_it_still_count() -> None:

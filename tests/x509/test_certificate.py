@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import pickle
 from datetime import UTC, datetime
 
 import pytest
@@ -33,6 +34,12 @@ def test_a_renewed_certificate_keeps_the_fingerprint_of_its_key() -> None:
     assert renewed.fingerprint != ROOT.fingerprint
     assert renewed.spki_fingerprint == ROOT.spki_fingerprint
     assert issue("Root", number=1).certificate.spki_fingerprint != ROOT.spki_fingerprint
+
+
+def test_a_certificate_travels_to_another_process_after_it_was_used() -> None:
+    used = Certificate.from_der(ROOT.der, "here", 3)
+    again = pickle.loads(pickle.dumps(used))  # noqa: S301 our own bytes
+    assert (again, again.source, again.offset, again.subject) == (used, "here", 3, used.subject)
 
 
 def test_names_and_dates_are_read() -> None:
