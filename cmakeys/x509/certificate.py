@@ -7,6 +7,7 @@ whoever issued it (the reference notes a switch whose chain passes through a cer
 from __future__ import annotations
 
 import hashlib
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,14 +28,17 @@ from cmakeys.x509.der import DerError, elements, read_element
 MAX_CERTIFICATE_SIZE = 65535
 """Bytes; the largest single certificate any source may hand us: a classic SPDM chain is no larger."""
 
+_FILTERS = threading.Lock()
+
 
 @contextmanager
 def _oddities_accepted() -> Iterator[None]:
     """Keep the library from warning of what it may refuse one day, such as a serial number of zero.
 
-    Such certificates are in the field; what to say about them is for the linter, not for stderr.
+    Such certificates are in the field; what to say about them is for the linter, not for stderr. The filters that
+    `catch_warnings` saves and restores belong to the whole process, so threads take turns.
     """
-    with warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

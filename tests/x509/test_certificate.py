@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import pickle
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -143,3 +146,14 @@ def test_a_changed_byte_gives_another_certificate_or_the_clean_error(place: int,
 def test_dates_are_aware_and_in_utc() -> None:
     assert ROOT.not_before == datetime(2020, 1, 1, tzinfo=UTC)
     assert ROOT.not_after.tzinfo is UTC
+
+
+def test_threads_that_parse_leave_the_warning_filters_as_they_were() -> None:
+    before, interval = list(warnings.filters), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: Certificate.from_der(ROOT.der, f"thread {n}"), range(400)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert warnings.filters == before
