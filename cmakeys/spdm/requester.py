@@ -40,6 +40,9 @@ from cmakeys.spdm.messages.version import GetVersion
 from cmakeys.spdm.offer import Offer
 from cmakeys.spdm.violation import STEP_NEGOTIATION, STEP_OF_REQUEST, ProtocolViolation
 
+_TOO_MUCH_AT_ONCE = frozenset({ErrorCode.RESPONSE_TOO_LARGE, ErrorCode.UNSPECIFIED})
+"""How a device says that all measurements do not fit one answer; Unspecified is what libspdm's responder says."""
+
 
 class MeasurementMode(Enum):
     """How measurements are asked for."""
@@ -193,7 +196,7 @@ class Requester:
                 try:
                     yield from self.measurements(0xFF, slot=slot, raw=plan.raw, signed=self._signs)
                 except DeviceRefused as refusal:
-                    if refusal.error.code != ErrorCode.RESPONSE_TOO_LARGE:
+                    if refusal.error.code not in _TOO_MUCH_AT_ONCE:
                         raise
                     yield from self._measure_each(plan, slot)
             taken = self.connection.measurements
@@ -203,30 +206,32 @@ class Requester:
     def _measure_each(self, plan: Plan, slot: int) -> Flow[None]:
         yield from self.measurements(0, slot=slot, raw=False, signed=False)
         missing = self.connection.measurement_count or 0
-        # Only the number of indices is known, so they are tried in order; the specification reserves 0xF0 upwards, and
-        # a gap is answered by an ERROR, which resets L1. So the indices are found first and read in one series after.
+        # Only the number of indices is known, so they are tried in order (the specification reserves 0xF0 upwards). A
+        # gap is answered by an ERROR, which resets L1: what was read before the last gap has to be read again.
         found: list[int] = []
+        series: list[int] = []
         for index in range(1, 0xFF):
             if len(found) == missing:
                 break
+            signed = self._signs and len(found) == missing - 1 and series == found
             try:
-                yield from self.measurements(index, slot=slot, raw=plan.raw, signed=False)
+                yield from self.measurements(index, slot=slot, raw=plan.raw, signed=signed)
             except DeviceRefused:
+                series.clear()
                 continue
             found.append(index)
+            series.append(index)
         if len(found) < missing:
             raise ProtocolViolation(
                 f"the device counts {missing} measurement indices and answers for {len(found)}",
                 step=STEP_OF_REQUEST[RequestCode.GET_MEASUREMENTS],
                 object="MEASUREMENTS",
             )
-        contiguous = found == list(range(1, missing + 1))
-        if self._signs:
-            series = [] if contiguous else found[:-1]
-            if not contiguous:
-                for index in series:
-                    yield from self.measurements(index, slot=slot, raw=plan.raw, signed=False)
-            yield from self.measurements(found[-1], slot=slot, raw=plan.raw, signed=True)
+        lost = found[: len(found) - len(series)]
+        if self._signs and lost:
+            for index in lost[:-1]:
+                yield from self.measurements(index, slot=slot, raw=plan.raw, signed=False)
+            yield from self.measurements(lost[-1], slot=slot, raw=plan.raw, signed=True)
 
     def measurements(self, operation: int, *, slot: int, raw: bool, signed: bool) -> Flow[Measurements]:
         """One GET_MEASUREMENTS: 0 for the count, 0xFF for all, or an index."""

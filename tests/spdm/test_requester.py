@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -10,10 +11,11 @@ import pytest
 from cmakeys.emulator.device import Device
 from cmakeys.emulator.hardware import Hardware
 from cmakeys.emulator.keys import KeyType
+from cmakeys.emulator.measurements import Measurement, MeasurementSet
 from cmakeys.emulator.pki import DeviceRequest, VendorAuthority
 from cmakeys.emulator.settings import DeviceSettings, MeasurementSupport, MultiKey
 from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, BaseAsym, BaseHash, PqcAsym
-from cmakeys.spdm.codes import Capability, ErrorCode, RequestCode, Version
+from cmakeys.spdm.codes import Capability, ErrorCode, MeasurementType, RequestCode, Version
 from cmakeys.spdm.connection import Connection
 from cmakeys.spdm.effects import DeviceRefused, DeviceUnavailable, Flow, Send, Wait
 from cmakeys.spdm.messages.error import ErrorResponse, NotReady
@@ -179,9 +181,23 @@ def test_measurements_read_one_by_one_are_covered_by_one_signature(version: Vers
     each, _ = attest(device().respond, offer, Plan(measurements=MeasurementMode.EACH, raw=raw))
     assert every.connection.measurements is not None
     assert each.connection.measurements is not None
-    wanted = {(block.index, block.value) for block in every.connection.measurements.blocks}
-    assert {(block.index, block.value) for block in each.connection.measurements.blocks} == wanted
+    wanted = [(block.index, block.value) for block in every.connection.measurements.blocks]
+    assert sorted((block.index, block.value) for block in each.connection.measurements.blocks) == wanted
     assert_proven(each.connection)
+
+
+@pytest.mark.parametrize("indices", [(1,), (1, 2, 3), (2, 3), (7,), (1, 3), (1, 2, 0x10, 0xFD, 0xFE)], ids=str)
+def test_each_index_is_signed_exactly_once_wherever_the_gaps_are(indices: tuple[int, ...]) -> None:
+    measurements = [Measurement(index, MeasurementType.MUTABLE_FIRMWARE, bytes([index])) for index in indices]
+    authority = AUTHORITIES.setdefault(KeyType.ECDSA_P256, VendorAuthority.create("Test Vendor", KeyType.ECDSA_P256))
+    credentials = authority.issue_device(DeviceRequest("1", key_type=KeyType.ECDSA_P256))
+    hardware = Hardware({0: (credentials,)}, DeviceSettings(), MeasurementSet.of(measurements))
+    requester, driver = attest(Device(hardware).respond, plan=Plan(measurements=MeasurementMode.EACH))
+    assert requester.connection.measurements is not None
+    assert sorted(block.index for block in requester.connection.measurements.blocks) == list(indices)
+    signed = [m for m in driver.sent if m[1] == RequestCode.GET_MEASUREMENTS and m[2] & 1 and m[3] in indices]
+    assert len(signed) == 1
+    assert_proven(requester.connection)
 
 
 def test_unsigned_measurements_are_read_and_not_called_signed() -> None:
@@ -327,10 +343,18 @@ def test_a_refused_challenge_is_a_finding_of_step_11() -> None:
     assert caught.value.step == 11
 
 
-def test_measurements_too_large_at_once_are_read_one_by_one() -> None:
-    too_large = error(ErrorCode.RESPONSE_TOO_LARGE, bytes(4))
+@pytest.mark.parametrize("code", [ErrorCode.RESPONSE_TOO_LARGE, ErrorCode.UNSPECIFIED])
+def test_measurements_too_large_at_once_are_read_one_by_one(code: ErrorCode) -> None:
+    too_large = error(code, bytes(4) if code == ErrorCode.RESPONSE_TOO_LARGE else b"")
     requester, _ = attest(answering(device(), RequestCode.GET_MEASUREMENTS, iter([too_large])))
     assert_proven(requester.connection)
+
+
+def test_measurements_refused_also_one_by_one_are_a_finding_of_step_12() -> None:
+    refusals = itertools.repeat(error(ErrorCode.UNSPECIFIED))
+    with pytest.raises(DeviceRefused, match="ERROR UNSPECIFIED") as caught:
+        attest(answering(device(), RequestCode.GET_MEASUREMENTS, refusals))
+    assert caught.value.step == 12
 
 
 def test_a_large_response_without_chunking_is_a_violation() -> None:
