@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 
 from cmakeys.cli.output import Output
 from cmakeys.errors import Refused, UsageProblem
+from cmakeys.reports.findings import TONES, finding_data, finding_line
 from cmakeys.reports.roots import (
-    TONES,
     certificate_data,
     certificate_lines,
-    finding_data,
-    finding_line,
     limits,
     root_data,
 )

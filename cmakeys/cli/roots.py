@@ -120,11 +120,12 @@ def list_(sysroot: Sysroot = SYSTEM, json: Json = False) -> None:
 
         report = RootStore(sysroot).inspect()
         roots = report.root_set.roots
-        out.data = {
-            "roots": [root_data(root, report) for root in roots],
-            "digest": report.root_set.digest,
-            **_store_data(report),
-        }
+        if out.json:
+            out.data = {
+                "roots": [root_data(root, report) for root in roots],
+                "digest": report.root_set.digest,
+                **_store_data(report),
+            }
         if roots:
             out.table(ROOT_COLUMNS, [root_row(root, report) for root in roots])
         else:
@@ -232,7 +233,8 @@ def lint(
     """Say what speaks against certificates as roots; exit code 1 when something forbids one."""
     with verb("roots", "lint", json=json) as out:
         from cmakeys.errors import ExitCode
-        from cmakeys.reports.roots import TONES, certificate_data, finding_data, finding_line
+        from cmakeys.reports.findings import TONES, finding_data, finding_line
+        from cmakeys.reports.roots import certificate_data
         from cmakeys.roots.catalogue import load_catalogue
         from cmakeys.roots.store import RootStore
         from cmakeys.x509.lint import Severity, lint_anchor

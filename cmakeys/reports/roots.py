@@ -5,21 +5,12 @@ Whatever decides something is shown in full: a fingerprint is never shortened wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from cmakeys.reports.terminal import Tone
 from cmakeys.roots.directory import StoreReport
 from cmakeys.roots.record import render_constraints
 from cmakeys.roots.root import Constraints, Root
 from cmakeys.x509.certificate import Certificate, CertificateProblem
-from cmakeys.x509.lint import Finding, Severity
-
-TONES: Mapping[Severity, Tone] = {
-    Severity.ERROR: Tone.BAD,
-    Severity.WARNING: Tone.WARNING,
-    Severity.INFO: Tone.NOTE,
-}
 
 
 def certificate_data(certificate: Certificate) -> dict[str, object]:
@@ -51,24 +42,6 @@ def certificate_lines(certificate: Certificate) -> list[str]:
 def expiry(certificate: Certificate) -> str:
     """The day on which a certificate ends, or `never`."""
     return "never" if certificate.never_expires else f"{certificate.not_after:%Y-%m-%d}"
-
-
-def finding_data(findings: Sequence[Finding]) -> list[dict[str, object]]:
-    """Lint findings as data."""
-    return [
-        {
-            "severity": finding.severity,
-            "code": finding.code,
-            "message": finding.message,
-            "hint": finding.hint,
-        }
-        for finding in findings
-    ]
-
-
-def finding_line(finding: Finding) -> str:
-    """One lint finding as a line."""
-    return f"{finding.severity.value:<8} {finding.message}" + (f" ({finding.hint})" if finding.hint else "")
 
 
 def root_data(root: Root, report: StoreReport | None = None) -> dict[str, object]:
