@@ -6,17 +6,15 @@ Whatever is read is then used by every other function of `cmakeys.x509`, none of
 
 from __future__ import annotations
 
-import random
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from cmakeys.x509 import chain, identity, lint
 from cmakeys.x509.bundle import MAX_CHAIN_CERTIFICATES, SpdmChain, read_certificates, split_der
 from cmakeys.x509.certificate import Certificate, CertificateProblem
+from tests.fuzz.mutation import Finding, run
 from tests.x509.pki import (
     FOREVER,
     LEAF_USAGE,
@@ -30,16 +28,6 @@ from tests.x509.pki import (
     subject_alt_name,
     utf8_string,
 )
-
-INTERESTING = (0x00, 0x01, 0x06, 0x0C, 0x2D, 0x30, 0x31, 0x7F, 0x80, 0x81, 0x82, 0x84, 0xA0, 0xA3, 0xFF)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """An input on which something else than the clean error came out."""
-
-    data: bytes
-    error: Exception
 
 
 def corpus() -> tuple[bytes, ...]:
@@ -72,33 +60,6 @@ def corpus() -> tuple[bytes, ...]:
         pkcs7.serialize_certificates(parsed, Encoding.PEM),
         issue("Edwards", kind="ed25519").certificate.der,
     )
-
-
-def mutate(data: bytes, rng: random.Random) -> bytes:
-    """Change a few bytes, cut a piece out, double one, or cut the end off."""
-    buffer = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        if not buffer:
-            break
-        at = rng.randrange(len(buffer))
-        size = min(rng.choice((1, 1, 2, 4, 16, 400)), len(buffer) - at)
-        match rng.randrange(7):
-            case 0:
-                buffer[at] ^= 1 << rng.randrange(8)
-            case 1:
-                buffer[at] = rng.choice(INTERESTING)
-            case 2:
-                buffer[at : at + size] = rng.randbytes(size)
-            case 3:
-                del buffer[at : at + size]
-            case 4:
-                buffer[at:at] = buffer[at : at + size]
-            case 5:
-                del buffer[len(buffer) - size :]
-            case _:
-                other = rng.randrange(len(buffer))
-                buffer[at : at + size] = buffer[other : other + size]
-    return bytes(buffer)
 
 
 def use(found: Sequence[Certificate]) -> None:
@@ -144,29 +105,8 @@ def try_one(data: bytes, targets: Sequence[Callable[[bytes], None]] = TARGETS) -
     return None
 
 
-def fuzz(seconds: float, seed: int) -> tuple[int, Finding | None]:
-    """Run until `seconds` are over or something is found; returns how many inputs were tried, and the finding."""
-    rng = random.Random(seed)
-    seeds = corpus()
-    tried = 0
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        tried += 1
-        finding = try_one(mutate(rng.choice(seeds), rng))
-        if finding:
-            return tried, finding
-    return tried, None
-
-
 def main(arguments: Sequence[str]) -> int:
-    seconds = float(arguments[0]) if arguments else 60.0
-    seed = int(arguments[1]) if len(arguments) > 1 else time.time_ns()
-    tried, finding = fuzz(seconds, seed)
-    print(f"seed {seed}: {tried} inputs tried")
-    if finding:
-        print(f"try_one(bytes.fromhex({finding.data.hex()!r}))\n  {finding.error!r}")
-        return 1
-    return 0
+    return run(corpus(), try_one, arguments)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from cmakeys.spdm.connection import Exchange
 from cmakeys.verify.verdict import Verdict
 from tests.evidence.loopback import attest
 from tests.evidence.test_nvidia import pem
-from tests.fuzz.fuzz_bundle import mutate
+from tests.fuzz.mutation import mutate
 from tests.verify.cases import judge
 
 CONFIG = b"policy:\n  versions: [1.2, 1.3]\n  leaf-names: {acme: either}\n  advisory-steps: [13]\ncheck: {timeout: 5}\n"

@@ -5,16 +5,14 @@ Runs alone as `python -m tests.fuzz.fuzz_keyring [seconds [seed]]`; what it find
 
 from __future__ import annotations
 
-import random
 import sys
-import time
 from collections.abc import Sequence
 
 from cmakeys.errors import EnvironmentProblem
 from cmakeys.keyring.contents import OwnDescription
 from cmakeys.keyring.keyctl import KeyInfo, Serial
 from cmakeys.keyring.listing import ForgedListing, KeySummary, Listing
-from tests.fuzz.fuzz_bundle import Finding, mutate
+from tests.fuzz.mutation import Finding, run
 
 SERIAL = Serial(0x3568999E)
 DESCRIPTION = f"cmakeys:vendor:{'5a' * 32}"
@@ -69,29 +67,8 @@ def try_one(data: bytes) -> Finding | None:
     return None
 
 
-def fuzz(seconds: float, seed: int) -> tuple[int, Finding | None]:
-    """Run until `seconds` are over or something is found; returns how many inputs were tried, and the finding."""
-    rng = random.Random(seed)
-    seeds = corpus()
-    tried = 0
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        tried += 1
-        finding = try_one(mutate(rng.choice(seeds), rng))
-        if finding:
-            return tried, finding
-    return tried, None
-
-
 def main(arguments: Sequence[str]) -> int:
-    seconds = float(arguments[0]) if arguments else 60.0
-    seed = int(arguments[1]) if len(arguments) > 1 else time.time_ns()
-    tried, finding = fuzz(seconds, seed)
-    print(f"seed {seed}: {tried} inputs tried")
-    if finding:
-        print(f"try_one(bytes.fromhex({finding.data.hex()!r}))\n  {finding.error!r}")
-        return 1
-    return 0
+    return run(corpus(), try_one, arguments)
 
 
 if __name__ == "__main__":

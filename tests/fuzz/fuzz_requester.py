@@ -24,7 +24,7 @@ from cmakeys.spdm.reassembly import logical_exchanges
 from cmakeys.spdm.requester import MeasurementMode, Plan, Requester
 from cmakeys.spdm.violation import ProtocolViolation
 from cmakeys.spdm.wire import WireError
-from tests.fuzz.fuzz_bundle import mutate
+from tests.fuzz.mutation import mutate
 
 MAX_REQUESTS = 20_000
 """More requests than this in one attestation is a finding: the limits of `Limits` add up to less."""

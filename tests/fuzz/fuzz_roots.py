@@ -7,9 +7,7 @@ A journal raises nothing at all: what is wrong with it is in what it returns.
 from __future__ import annotations
 
 import io
-import random
 import sys
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +20,7 @@ from cmakeys.roots.journal import Journal, read_journal
 from cmakeys.roots.record import StoreProblem, read_deny, read_pem, render_deny, render_pem, render_root
 from cmakeys.roots.root import Constraints, LeafNameRule, Provenance, Root
 from cmakeys.roots.rootset import DenyEntry, DenyKind
-from tests.fuzz.fuzz_bundle import Finding, mutate
+from tests.fuzz.mutation import Finding, run
 from tests.roots.trust import certificate
 
 AT = datetime(2040, 1, 1, tzinfo=UTC)
@@ -78,29 +76,8 @@ def try_one(data: bytes) -> Finding | None:
     return None
 
 
-def fuzz(seconds: float, seed: int) -> tuple[int, Finding | None]:
-    """Run until `seconds` are over or something is found; returns how many inputs were tried, and the finding."""
-    rng = random.Random(seed)
-    seeds = corpus()
-    tried = 0
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        tried += 1
-        finding = try_one(mutate(rng.choice(seeds), rng))
-        if finding:
-            return tried, finding
-    return tried, None
-
-
 def main(arguments: Sequence[str]) -> int:
-    seconds = float(arguments[0]) if arguments else 60.0
-    seed = int(arguments[1]) if len(arguments) > 1 else time.time_ns()
-    tried, finding = fuzz(seconds, seed)
-    print(f"seed {seed}: {tried} inputs tried")
-    if finding:
-        print(f"try_one(bytes.fromhex({finding.data.hex()!r}))\n  {finding.error!r}")
-        return 1
-    return 0
+    return run(corpus(), try_one, arguments)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.fuzz import fuzz_bundle, fuzz_requester
+from tests.fuzz import fuzz_bundle, fuzz_requester, mutation
 
 
 def test_a_short_run_on_certificates_finds_nothing() -> None:
-    tried, finding = fuzz_bundle.fuzz(1.0, seed=2)
+    tried, finding = mutation.fuzz(fuzz_bundle.corpus(), fuzz_bundle.try_one, 1.0, seed=2)
     assert finding is None
     assert tried > 0
 

@@ -6,11 +6,11 @@ import pytest
 
 from cmakeys.keyring.keyctl import Serial
 from cmakeys.keyring.listing import KeySummary, Listing
-from tests.fuzz import fuzz_keyring
+from tests.fuzz import fuzz_keyring, mutation
 
 
 def test_a_short_run_on_the_kernel_s_text_finds_nothing() -> None:
-    tried, finding = fuzz_keyring.fuzz(1.0, seed=4)
+    tried, finding = mutation.fuzz(fuzz_keyring.corpus(), fuzz_keyring.try_one, 1.0, seed=4)
     assert finding is None
     assert tried > 100
 

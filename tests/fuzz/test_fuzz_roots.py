@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 
 from cmakeys.roots.journal import read_journal
-from tests.fuzz import fuzz_roots
+from tests.fuzz import fuzz_roots, mutation
 
 
 def test_a_short_run_on_the_files_of_trust_finds_nothing() -> None:
-    tried, finding = fuzz_roots.fuzz(1.0, seed=4)
+    tried, finding = mutation.fuzz(fuzz_roots.corpus(), fuzz_roots.try_one, 1.0, seed=4)
     assert finding is None
     assert tried > 0
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cmakeys.x509 import bundle
 from cmakeys.x509.bundle import SpdmChain, read_certificates, split_der
 from cmakeys.x509.certificate import Certificate, CertificateProblem
-from tests.fuzz import fuzz_bundle
+from tests.fuzz import fuzz_bundle, mutation
 from tests.x509.pki import certificates, device_chain, issue, make_key, pem, spdm_chain
 
 ROOT, INTERMEDIATE, LEAF = CHAIN = certificates(*device_chain())
@@ -207,7 +207,7 @@ def test_random_bytes_give_the_clean_error_or_nothing(data: bytes) -> None:
 @settings(max_examples=150)
 @given(st.sampled_from(fuzz_bundle.corpus()), st.randoms(use_true_random=False))
 def test_damaged_input_of_every_form_gives_the_clean_error_or_nothing(data: bytes, rng: Random) -> None:
-    assert fuzz_bundle.try_one(fuzz_bundle.mutate(data, rng)) is None
+    assert fuzz_bundle.try_one(mutation.mutate(data, rng)) is None
 
 
 def test_dmtf_sample_chains_are_read_whole(shared_data: Path) -> None:
