@@ -43,8 +43,7 @@ from cmakeys.spdm.signing import Context, Statement
 from cmakeys.spdm.slots import Slots
 from cmakeys.spdm.states import IllegalRequest, State, after
 from cmakeys.spdm.transcript import Transcript
-from cmakeys.spdm.violation import STEP_NEGOTIATION, STEP_OF_REQUEST, violation
-from cmakeys.spdm.violation import ProtocolViolation as ProtocolViolation
+from cmakeys.spdm.violation import STEP_NEGOTIATION, STEP_OF_REQUEST, ProtocolViolation, violation
 from cmakeys.spdm.wire import Reader, WireError
 
 SLOT_PROVISIONED_KEY = 0xFF

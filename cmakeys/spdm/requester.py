@@ -26,13 +26,7 @@ from cmakeys.spdm.codes import (
 )
 from cmakeys.spdm.connection import Connection
 from cmakeys.spdm.delivery import Delivery
-from cmakeys.spdm.effects import DeviceRefused as DeviceRefused
-from cmakeys.spdm.effects import DeviceUnavailable as DeviceUnavailable
-from cmakeys.spdm.effects import Flow as Flow
-from cmakeys.spdm.effects import Limits as Limits
-from cmakeys.spdm.effects import Resynchronise
-from cmakeys.spdm.effects import Send as Send
-from cmakeys.spdm.effects import Wait as Wait
+from cmakeys.spdm.effects import DeviceRefused, DeviceUnavailable, Flow, Limits, Resynchronise
 from cmakeys.spdm.messages.certificates import CertificateResponse, Digests, GetCertificate, GetDigests
 from cmakeys.spdm.messages.challenge import Challenge, ChallengeAuth
 from cmakeys.spdm.messages.measurements import RAW_REQUESTED, SIGNATURE_REQUESTED, GetMeasurements, Measurements

@@ -18,11 +18,11 @@ from cmakeys.spdm.algorithms import (
     algorithm_name,
 )
 from cmakeys.spdm.codes import Capability, CertificateModel, ErrorCode, RequestCode
-from cmakeys.spdm.connection import Connection, Exchange, ProtocolViolation, SignedMeasurements
+from cmakeys.spdm.connection import Connection, Exchange, SignedMeasurements
 from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.signing import Statement
 from cmakeys.spdm.slots import MAX_CHAIN_SIZE, MAX_LARGE_CHAIN_SIZE
-from cmakeys.spdm.violation import STEP_NEGOTIATION, STEP_OF_REQUEST
+from cmakeys.spdm.violation import STEP_NEGOTIATION, STEP_OF_REQUEST, ProtocolViolation
 from cmakeys.verify.facts import Facts, Violation
 from cmakeys.verify.negotiation import Negotiation
 from cmakeys.verify.report import review_report
