@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from cmakeys.errors import EnvironmentProblem, UsageProblem, from_oserror
-from cmakeys.roots.lock import WAIT, exclusive
+from cmakeys.lock import WAIT, exclusive
 
 SCHEMA = 1
 FILE_NAME: Final = "journal.jsonl"

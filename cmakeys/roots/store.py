@@ -19,9 +19,9 @@ from typing import Final
 
 from cmakeys.errors import EnvironmentProblem, Refused, Temporary, from_oserror
 from cmakeys.files import TEMPORARY_PREFIX, sync_folder, temporary_beside, write_whole
+from cmakeys.lock import WAIT, exclusive
 from cmakeys.roots.directory import DENY_FILE, DirectoryContent, StoreFinding, StoreReport, combine
 from cmakeys.roots.document import MAX_DOCUMENT_SIZE
-from cmakeys.roots.lock import WAIT, exclusive
 from cmakeys.roots.record import MAX_PEM_SIZE, StoreProblem, read_deny, render_deny, render_pem, render_root
 from cmakeys.roots.root import Root
 from cmakeys.roots.rootset import DenyEntry, RootSet

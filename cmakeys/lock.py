@@ -1,7 +1,7 @@
 """One writer at a time: `flock` with a bounded wait, and the name of whoever holds it.
 
-The lock is taken on something that exists anyway, a directory of the store or the journal itself, so that no lock file
-is left behind in an image's tree. The kernel drops it when the holder ends, however it ends.
+The lock is taken on something that exists anyway, a directory of the store, the journal itself or a device's file in
+sysfs, so that no lock file is left behind. The kernel drops it when the holder ends, however it ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from cmakeys.errors import Locked
 
 WAIT = 10.0
-"""Seconds that a writer waits for another one before it gives up."""
+"""Seconds that one waits for another one before it gives up."""
 
 _INTERVAL = 0.05
 
