@@ -14,6 +14,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet
 PYTEST ?= -n auto
+BECOME := if [ "$$(id -u)" = 0 ]; then become=; elif command -v sudo >/dev/null; then become=sudo; else become=no; fi
 
 .PHONY: demo test lint bench clean
 .DELETE_ON_ERROR:
@@ -41,7 +42,7 @@ clean:
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "cmakeys needs Python 3.11 or newer: install it, or name it with make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ctypes, ensurepip, venv; ctypes.CDLL("libkeyutils.so.1")' 2>/dev/null || { \
-		if [ "$$(id -u)" = 0 ]; then become=; elif command -v sudo >/dev/null; then become=sudo; else become=no; fi; \
+		$(BECOME); \
 		if [ "$$become" = no ] || ! command -v apt-get >/dev/null; then \
 			echo "please install the packages python3-venv and libkeyutils1 (elsewhere: keyutils-libs), then run make again" >&2; exit 1; \
 		fi; \
@@ -55,6 +56,15 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/.python
 	$(PIP) --editable .
 	@touch $@
 
+# The linter of the manual pages is taken where it can be had; without it, the tests that need it say so.
 $(VENV)/.test: pyproject.toml | $(VENV)/.python
+	@command -v mandoc >/dev/null || { \
+		$(BECOME); \
+		if [ "$$become" != no ] && command -v apt-get >/dev/null; then \
+			echo "installing mandoc"; \
+			$$become apt-get update -qq && $$become env DEBIAN_FRONTEND=noninteractive \
+				apt-get install -qq -y --no-install-recommends mandoc >/dev/null; \
+		fi; \
+		command -v mandoc >/dev/null || echo "without mandoc the manual pages are not linted" >&2; }
 	$(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/.runtime
