@@ -156,13 +156,6 @@ def test_nothing_to_check_is_no_result() -> None:
     assert check([], conditions()) == ()
 
 
-def test_a_pci_function_is_unsupported_and_says_so() -> None:
-    (result,) = check(targets(["0000:01:00.0"], ()), conditions())
-    assert result.verdict.outcome is Outcome.UNSUPPORTED
-    assert "not supported" in result.verdict.summary
-    assert result.verdict.steps[0].hint
-
-
 def test_trouble_that_passes_is_tried_again() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as probe:
         port = probe.getsockname()[1]
@@ -366,11 +359,6 @@ def test_a_device_without_authentication_is_unsupported(settings: DeviceSettings
             candidate(Wish(url), conditions())
         (result,) = check([Target(url, url)], conditions())
     assert result.verdict.outcome is Outcome.UNSUPPORTED
-
-
-def test_a_pci_function_cannot_be_enrolled_yet() -> None:
-    with pytest.raises(Unsupported, match="not supported"):
-        candidate(Wish("pci:0000:01:00.0"), conditions())
 
 
 def test_a_device_without_signed_measurements_has_no_reference_values() -> None:

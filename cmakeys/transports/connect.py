@@ -8,7 +8,7 @@ URL                                                  way
 `…&end=continue|shutdown|close`                      how to leave it (continue, which keeps DMTF's alive)
 `tcp://HOST[:4194]`                                  SPDM over TCP, DSP0287
 `replay:FILE`                                        the answers of a recording
-`pci:DDDD:BB:SS.F`                                   a mailbox of this machine; not supported yet
+`pci:DDDD:BB:SS.F[?force=1]`                         the DOE mailbox of a function of this machine
 ==================================================== ========================================================
 
 No connection is ever made to a host that the URL does not name. A URL that makes no sense is a `UsageProblem`.
@@ -17,14 +17,16 @@ No connection is ever made to a host that the URL does not name. A URL that make
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from cmakeys.errors import Unsupported, UsageProblem
+from cmakeys.errors import UsageProblem
 from cmakeys.transports import emulator_socket, tcp
 from cmakeys.transports.base import Deadline, Transport
+from cmakeys.transports.doe_transport import THIS_MACHINE, DoeTransport, PciHost
 from cmakeys.transports.emulator_socket import EmulatorSocket, End
 from cmakeys.transports.framing import Framing
 from cmakeys.transports.recording import Recording
@@ -38,6 +40,7 @@ URL_MAXIMUM = 4096
 
 _TRANSPORTS = {"none": Framing.NONE, "mctp": Framing.MCTP, "doe": Framing.PCI_DOE, "tcp": Framing.TCP}
 _YES_OR_NO = {"yes": True, "no": False}
+_ONE_OR_ZERO = {"1": True, "0": False}
 _ENDS = {end.value: end for end in End}
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", re.ASCII | re.IGNORECASE)
 
@@ -70,9 +73,10 @@ class ReplayUrl:
 
 @dataclass(frozen=True, slots=True)
 class PciUrl:
-    """`pci:…`; the function's name as the kernel writes it."""
+    """`pci:…`; the function's name as the kernel writes it, and whether it is asked although another one uses it."""
 
     function: str
+    force: bool = False
 
 
 def parse_url(url: str) -> EmulatorUrl | TcpUrl | ReplayUrl | PciUrl:
@@ -87,15 +91,17 @@ def parse_url(url: str) -> EmulatorUrl | TcpUrl | ReplayUrl | PciUrl:
             return _tcp(url)
         case "replay" if rest:
             return ReplayUrl(Path(rest))
-        case "pci" if _PCI.fullmatch(rest):
-            return PciUrl(rest.lower())
         case "pci":
-            raise UsageProblem("a PCI function is written DDDD:BB:SS.F", object=url, hint="such as pci:0000:01:00.0")
+            return _pci(url)
     raise UsageProblem("this is no device's URL", object=url, hint=EXAMPLES)
 
 
-def open_transport(url: str, deadline: Deadline) -> Transport:
-    """Connect to the device that `url` names; the caller closes the transport."""
+def open_transport(url: str, deadline: Deadline, *, pci: PciHost = THIS_MACHINE) -> Transport:
+    """Connect to the device that `url` names; the caller closes the transport. `pci` is whose functions are meant.
+
+    Raises a `Temporary` problem for a device that is not reached; for a PCI function also `NotFound`, `NotPermitted`,
+    `Locked`, `Refused` and `Unsupported`.
+    """
     target = parse_url(url)
     match target:
         case EmulatorUrl(host, port, framing, hello, end):
@@ -104,12 +110,8 @@ def open_transport(url: str, deadline: Deadline) -> Transport:
             return TcpTransport.connect(host, port, url, deadline)
         case ReplayUrl(path):
             return ReplayTransport(Recording.read(path), url)
-        case PciUrl():
-            raise Unsupported(
-                "the DOE mailbox of a PCI function is not supported yet",
-                object=url,
-                hint="it arrives with DOE; until then check the device through an emulator socket or a saved file",
-            )
+        case PciUrl(function, force):
+            return DoeTransport.open(function, url, deadline, force=force, host=pci)
 
 
 def framing_of(url: str) -> Framing:
@@ -140,17 +142,7 @@ def _split(url: str) -> SplitResult:
 
 def _emulator(url: str) -> EmulatorUrl:
     parts = _split(url)
-    options = {"transport": "doe", "hello": "no", "end": "continue"}
-    seen: set[str] = set()
-    for name, value in _options(parts.query, url):
-        if name not in options or name in seen:
-            raise UsageProblem(
-                f"option {name!r} is {'given twice' if name in seen else 'unknown'}",
-                object=url,
-                hint=f"the options are {', '.join(options)}",
-            )
-        seen.add(name)
-        options[name] = value
+    options = _options(parts.query, url, {"transport": "doe", "hello": "no", "end": "continue"})
     return EmulatorUrl(
         parts.hostname or "",
         parts.port or emulator_socket.DEFAULT_PORT,
@@ -167,11 +159,30 @@ def _tcp(url: str) -> TcpUrl:
     return TcpUrl(parts.hostname or "", parts.port or tcp.DEFAULT_PORT)
 
 
-def _options(query: str, url: str) -> list[tuple[str, str]]:
+def _pci(url: str) -> PciUrl:
+    function, _, query = url.partition(":")[2].partition("?")
+    if not _PCI.fullmatch(function):
+        raise UsageProblem("a PCI function is written DDDD:BB:SS.F", object=url, hint="such as pci:0000:01:00.0")
+    options = _options(query, url, {"force": "0"})
+    return PciUrl(function.lower(), _choice("force", options["force"], _ONE_OR_ZERO, url))
+
+
+def _options(query: str, url: str, defaults: Mapping[str, str]) -> dict[str, str]:
+    """The options of a URL over their defaults, which are also all that there are."""
     try:
-        return parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=8)
+        given = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=8)
     except ValueError as error:
         raise UsageProblem(f"the options cannot be read: {error}", object=url) from None
+    seen: set[str] = set()
+    for name, _ in given:
+        if name not in defaults or name in seen:
+            raise UsageProblem(
+                f"option {name!r} is {'given twice' if name in seen else 'unknown'}",
+                object=url,
+                hint=f"the options are {', '.join(defaults)}",
+            )
+        seen.add(name)
+    return {**defaults, **dict(given)}
 
 
 def _choice(name: str, value: str, choices: dict[str, Choice], url: str) -> Choice:

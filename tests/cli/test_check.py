@@ -109,12 +109,19 @@ def test_unreachable_is_6_and_no_verdict(machine: Machine, pair: Pair) -> None:
 
 
 def test_rejected_outweighs_unreachable_and_that_unsupported(machine: Machine, pair: Pair) -> None:
-    away = "emu://127.0.0.1:1?transport=doe"
-    assert machine.run("check", "pci:0000:01:00.0").code == 5
-    assert machine.run("check", "pci:0000:01:00.0", pair.urls[1]).code == 5
-    assert machine.run("check", "pci:0000:01:00.0", away, "--timeout", "0.3").code == 6
-    pair.swap(faulty(FAULTS["bad-signature"]))
-    assert machine.run("check", "gpu0", "pci:0000:01:00.0", away, "--timeout", "0.3").code == 1
+    away = "pci:fffe:00:00.0"
+    with serving(Seat(build_device(vendor(), Blueprint(settings=DeviceSettings(challenge=False))))) as (mute,):
+        assert machine.run("check", mute).code == 5
+        assert machine.run("check", mute, pair.urls[1]).code == 5
+        assert machine.run("check", mute, away, "--timeout", "0.3").code == 6
+        pair.swap(faulty(FAULTS["bad-signature"]))
+        assert machine.run("check", "gpu0", mute, away, "--timeout", "0.3").code == 1
+
+
+def test_a_pci_function_that_is_not_there_is_unreachable_and_named(machine: Machine) -> None:
+    said = machine.run("check", "pci:fffe:00:00.0", "--timeout", "0.3")
+    assert said.code == 6
+    assert "there is no such PCI function" in " ".join(said.out.split())
 
 
 def test_a_device_that_lost_cma_is_rejected_once_it_was_enrolled(machine: Machine, pair: Pair) -> None:

@@ -94,12 +94,6 @@ def test_a_device_that_is_away_is_temporary(machine: Machine) -> None:
     assert "could not find out" in said.err
 
 
-def test_a_pci_function_is_not_supported_yet(machine: Machine) -> None:
-    said = machine.run("devices", "enroll", "pci:0000:01:00.0")
-    assert said.code == 5
-    assert "not supported" in said.err
-
-
 def test_a_taken_name_is_refused_before_the_device_is_asked(machine: Machine, url: str) -> None:
     machine.run("devices", "enroll", url, "--name", "gpu0")
     said = machine.run("devices", "enroll", "emu://127.0.0.1:1?transport=doe", "--name", "gpu0")
