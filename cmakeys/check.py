@@ -19,15 +19,16 @@ from datetime import datetime
 
 from cmakeys.devices.address import DeviceAddress
 from cmakeys.devices.enrolled import MAX_NAME_LENGTH, CheckRecord, EnrolledDevice, Negotiated, check_device_name
+from cmakeys.devices.pci import identity_behind
 from cmakeys.devices.pin import explain, recommend
-from cmakeys.errors import EnvironmentProblem, EvidenceProblem, NotFound, Temporary, Unsupported
+from cmakeys.errors import EnvironmentProblem, EvidenceProblem, NotFound, Refused, Temporary, Unsupported
 from cmakeys.evidence.live import Question, collect, not_reached
 from cmakeys.evidence.model import EndingKind, Evidence
 from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.algorithms import algorithm_name
 from cmakeys.spdm.requester import Plan
 from cmakeys.transports.backoff import Backoff
-from cmakeys.transports.base import Deadline
+from cmakeys.transports.base import Deadline, Transport
 from cmakeys.transports.connect import open_transport, parse_url
 from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.negotiation import Negotiation
@@ -58,13 +59,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What every device of one run is held against. `now` is the aware time of the whole run, `timeout` seconds."""
+    """What every device of one run is held against. `now` is the aware time of the whole run, `timeout` seconds.
+
+    `reach` opens a way to an address within a deadline.
+    """
 
     rootset: RootSet
     policy: Policy
     now: datetime
     timeout: float = DEFAULT_TIMEOUT
     backoff: Backoff = field(default_factory=lambda: Backoff(attempts=4, first=0.2))
+    reach: Callable[[str, Deadline], Transport] = open_transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ def targets(words: Sequence[str], devices: Sequence[EnrolledDevice]) -> tuple[Ta
             known = ", ".join(sorted(by_name)[:8]) or "none"
             raise NotFound("no such device", object=word, hint=f"enrolled: {known}; or give an address, emu://…")
         address = device.address if device else usable_address(word)
-        device = device or by_address.get(address)
+        device = device or by_address.get(DeviceAddress.parse(address).place)
         name = device.name if device else address
         found.setdefault(name, Target(name, address, device))
     return tuple(found.values())
@@ -137,17 +142,19 @@ def ask(address: str, conditions: Conditions, *, slot: int | None = None) -> Evi
     question = Question(conditions.policy.offer(), Plan(slots=frozenset(), slot=slot))
     delays = conditions.backoff.delays()
     while True:
-        evidence = _attempt(address, deadline, question, conditions.now)
+        evidence = _attempt(address, deadline, question, conditions)
         delay = next(delays, None)
         if evidence.ending.kind is not EndingKind.UNREACHABLE or delay is None or delay >= deadline.remaining():
             return evidence
         time.sleep(delay)
 
 
-def _attempt(address: str, deadline: Deadline, question: Question, now: datetime) -> Evidence:
+def _attempt(address: str, deadline: Deadline, question: Question, conditions: Conditions) -> Evidence:
+    now = conditions.now
     try:
-        with closing(open_transport(address, deadline)) as transport:
-            return collect(transport, deadline, now=now, question=question, device=address)
+        with closing(conditions.reach(address, deadline)) as transport:
+            identity = identity_behind(transport)
+            return collect(transport, deadline, now=now, question=question, identity=identity, device=address)
     except Unsupported:
         raise
     except EnvironmentProblem as problem:
@@ -313,11 +320,11 @@ class DeviceRejected(EvidenceProblem):
 def candidate(wish: Wish, conditions: Conditions) -> Candidate:
     """Ask a device and say how it would be enrolled: only one whose verdict is good can be.
 
-    Raises `DeviceRejected`, `Temporary` when it cannot be reached, and `Unsupported`.
+    Raises `DeviceRejected`, `Temporary` when it cannot be reached, `Unsupported`, and `Refused` for a PCI function that
+    is not the one named.
     """
     evidence = ask(wish.address, conditions, slot=wish.slot)
-    if wish.identity is not None:
-        evidence = replace(evidence, identity=wish.identity)
+    evidence = _with_identity(evidence, wish)
     facts = review(evidence)
     verdict = verify(evidence, conditions.rootset, conditions.policy, now=conditions.now, facts=facts)
     _refuse_unhealthy(verdict)
@@ -328,11 +335,11 @@ def candidate(wish: Wish, conditions: Conditions) -> Candidate:
     now_negotiated = negotiated(facts.negotiation)
     device = EnrolledDevice(
         name=check_device_name(wish.name or default_name(wish.address)),
-        address=wish.address,
+        address=DeviceAddress.parse(wish.address).place,
         pin=compute_pin(kind, chain, anchor.certificate if anchor else None),
         chain=chain,
         enrolled_at=conditions.now,
-        identity=wish.identity or _named_identity(chain[-1]),
+        identity=evidence.identity or _named_identity(chain[-1]),
         slot=verdict.slot,
         at_enrolment=now_negotiated,
         last=now_negotiated,
@@ -342,6 +349,17 @@ def candidate(wish: Wish, conditions: Conditions) -> Candidate:
         note=wish.note,
     )
     return Candidate(device, Judgement(verdict, facts.negotiation), explain(kind, chain))
+
+
+def _with_identity(evidence: Evidence, wish: Wish) -> Evidence:
+    """Configuration space says what a function is; only where there is none, whoever enrols does."""
+    if evidence.identity is None or wish.identity in (None, evidence.identity):
+        return replace(evidence, identity=evidence.identity or wish.identity)
+    raise Refused(
+        f"configuration space says {evidence.identity.san_string()}",
+        object=wish.address,
+        hint="that is another function than the one named; look at the address, or leave the name out",
+    )
 
 
 def _refuse_unhealthy(verdict: Verdict) -> None:

@@ -58,6 +58,7 @@ def save(
         from datetime import UTC, datetime
 
         from cmakeys.config import load_config
+        from cmakeys.devices.pci import identity_behind
         from cmakeys.errors import Refused, Temporary
         from cmakeys.evidence.archive import save as write
         from cmakeys.evidence.live import Question, collect
@@ -73,10 +74,11 @@ def save(
         question = Question(config.policy.offer(), Plan(slot=slot), nonce=_nonce(nonce))
         deadline = Deadline.after(timeout if timeout is not None else config.timeout)
         transport = open_transport(url, deadline)
-        if record is not None:
-            transport = RecordingTransport.create(transport, framing_of(url), record)
         try:
-            evidence = collect(transport, deadline, now=datetime.now(UTC), question=question)
+            identity = identity_behind(transport)
+            if record is not None:
+                transport = RecordingTransport.create(transport, framing_of(url), record)
+            evidence = collect(transport, deadline, now=datetime.now(UTC), question=question, identity=identity)
         finally:
             transport.close()
         ending = evidence.ending

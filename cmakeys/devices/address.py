@@ -57,16 +57,24 @@ class PciFunction:
 
 @dataclass(frozen=True, slots=True)
 class DeviceAddress:
-    """Where a device is reached; `text` is its one spelling, `pci` its function if it is one of this machine."""
+    """Where a device is reached; `text` is its one spelling, `pci` its function if it is one of this machine.
+
+    What a PCI function's address says behind `?` is for one run and no part of which device it is; `place` lacks it.
+    """
 
     kind: AddressKind
     text: str
     pci: PciFunction | None = None
 
+    @property
+    def place(self) -> str:
+        """The address by which the register knows the device."""
+        return f"{self.kind.value}:{self.pci}" if self.pci else self.text
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a URL, or a bare PCI function as `lspci` prints it."""
-        if _FUNCTION.fullmatch(text):
+        if _FUNCTION.fullmatch(text.partition("?")[0]):
             text = f"pci:{text}"
         scheme, separator, rest = text.partition(":")
         try:
@@ -80,8 +88,9 @@ class DeviceAddress:
                 hint="write emu://127.0.0.1:2323?transport=doe, tcp://HOST:4194, pci:0000:01:00.0 or replay:FILE",
             )
         if kind is AddressKind.PCI:
-            function = PciFunction.parse(rest)
-            return cls(kind, f"pci:{function}", function)
+            name, _, options = rest.partition("?")
+            function = PciFunction.parse(name)
+            return cls(kind, f"pci:{function}{'?' if options else ''}{options}", function)
         return cls(kind, f"{kind.value}:{rest}")
 
     def __str__(self) -> str:

@@ -27,6 +27,8 @@ def test_a_function_survives_its_text(function: PciFunction) -> None:
         ("01:00.0", "pci:0000:01:00.0"),
         ("PCI:0000:0A:1F.7", "pci:0000:0a:1f.7"),
         ("pci:01:00.0", "pci:0000:01:00.0"),
+        ("01:00.0?force=1", "pci:0000:01:00.0?force=1"),
+        ("pci:01:00.0?", "pci:0000:01:00.0"),
         ("EMU://127.0.0.1:2323?transport=doe", "emu://127.0.0.1:2323?transport=doe"),
         ("replay:A/b.jsonl", "replay:A/b.jsonl"),
         ("tcp://host:4194", "tcp://host:4194"),
@@ -36,6 +38,11 @@ def test_a_device_has_one_spelling(typed: str, text: str) -> None:
     address = DeviceAddress.parse(typed)
     assert str(address) == address.text == text
     assert DeviceAddress.parse(text) == address
+
+
+def test_options_of_a_function_are_no_part_of_where_it_is() -> None:
+    assert DeviceAddress.parse("pci:01:00.0?force=1").place == "pci:0000:01:00.0"
+    assert DeviceAddress.parse("emu://h?transport=doe").place == "emu://h?transport=doe"
 
 
 def test_bus_slot_and_function_make_the_routing_id() -> None:
