@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmakeys.cli import functions
 from cmakeys.cli.check import TimeoutOption
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from cmakeys.x509.pin import PinKind
 
 app = noun_app("Enrol devices, so that a check can say whether they are still the same.")
+
+app.command("scan")(functions.scan)
+app.command("kernel")(functions.kernel)
+app.command("recheck")(functions.recheck)
 
 SHOWN_CHECKS = 10
 
