@@ -1,0 +1,307 @@
+"""Every verb says as JSON what its schema promises, when it succeeds and when it fails, and no verb is without one.
+
+The schemas in `schemas/` are closed: a key that is not in them is a fault. `conftest.py` holds whatever any other test
+of the command line makes a verb say against them too.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from cmakeys.cli.app import main
+from cmakeys.keyring.cma import open_keyring
+from cmakeys.roots.record import render_pem
+from cmakeys.roots.rootset import DenyEntry, DenyKind
+from cmakeys.roots.store import RootStore
+from cmakeys.transports.base import Deadline
+from tests.cli.envelopes import FOLDER, SHARED, USAGE, faults, schemas
+from tests.cli.machine import Machine
+from tests.cli.tree import verbs
+from tests.devices.sysfs import FUNCTION, Tree
+from tests.keyring.kernel import fresh_session, require_rsa, root
+from tests.workbench import seat, serving, vendor
+
+WITH_JSON = [words for words, verb in verbs().items() if "--json" in verb.spellings]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serving(seat()) as (address,):
+        yield address
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A machine that trusts nobody yet, a device that answers at `url`, and a /sys without functions."""
+
+    machine: Machine
+    url: str
+    tree: Tree
+
+    @property
+    def folder(self) -> Path:
+        return self.machine.sysroot
+
+    @property
+    def store(self) -> RootStore:
+        return RootStore(self.folder)
+
+    @property
+    def sysroot(self) -> tuple[str, str]:
+        return "--sysroot", str(self.folder)
+
+    @property
+    def pem(self) -> str:
+        return str(self.file("root.pem", render_pem(vendor().certificate)))
+
+    def file(self, name: str, data: bytes = b"") -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def trusting(self) -> Sequence[str]:
+        self.machine.trust(vendor())
+        return self.sysroot
+
+    def enrolled(self) -> Sequence[str]:
+        self.trusting()
+        assert self.machine.run("devices", "enroll", self.url, "--name", "gpu0").code == 0
+        return self.sysroot
+
+    def recorded(self) -> tuple[str, str]:
+        saved, recording = str(self.folder / "saved.json"), str(self.folder / "recording.jsonl")
+        assert self.machine.run("evidence", "save", self.url, "-o", saved, "--record", recording).code == 0
+        return saved, recording
+
+    def sysfs(self) -> Sequence[str]:
+        self.tree.root.mkdir(exist_ok=True)
+        return "--sysfs", str(self.tree.root)
+
+    def with_function(self) -> Sequence[str]:
+        self.tree.add()
+        self.tree.authenticated(b"0\n")
+        self.tree.on_recheck(b"1\n")
+        return self.sysfs()
+
+    def session(self) -> Sequence[str]:
+        """A keyring of the session that holds one of two roots, and a foreign key."""
+        keyctl = fresh_session()
+        require_rsa(keyctl, ring := open_keyring("@s", keyctl=keyctl).serial)
+        self.store.add(root("first"))
+        assert self.machine.run("keyring", "apply", "--keyring", "@s").code == 0
+        self.store.add(root("second", number=1))
+        keyctl.add_key("user", "foreign", b"x", ring)
+        return "--keyring", "@s", *self.sysroot
+
+
+@pytest.fixture
+def stage(tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Stage:
+    tree = Tree(tmp_path / "sys")
+    monkeypatch.setattr("cmakeys.devices.sysfs.Sysfs", lambda _root: tree.sysfs)
+    return Stage(Machine(tmp_path, capsys), url, tree)
+
+
+Arguments = Callable[[Stage], Sequence[str]]
+
+
+def denied_and_masked(stage: Stage) -> Sequence[str]:
+    stage.trusting()
+    stage.store.deny(DenyEntry(DenyKind.CERTIFICATE, vendor().certificate.fingerprint, "stolen"))
+    (stage.folder / "etc/cmakeys/roots/old.yaml").symlink_to("/dev/null")
+    stage.file("etc/cmakeys/roots/notes.txt")
+    return stage.sysroot
+
+
+def misconfigured(stage: Stage) -> Sequence[str]:
+    stage.file("etc/cmakeys/cmakeys.yaml", b"policy: {clok: now}\n")
+    return stage.sysroot
+
+
+def broken_store(stage: Stage) -> Sequence[str]:
+    stage.file("etc/cmakeys/roots/acme.yaml", b"schema: 1\n")
+    return stage.sysroot
+
+
+def damaged_register(stage: Stage) -> Sequence[str]:
+    stage.file("var/lib/cmakeys/devices.db", b"no database, and longer than the header of one " * 4)
+    return stage.sysroot
+
+
+def no_such_keyring(stage: Stage) -> Sequence[str]:
+    return "--keyring", "cmakeys-test-none", *stage.sysroot
+
+
+def garbage(stage: Stage) -> str:
+    return str(stage.file("garbage", b"\0nothing"))
+
+
+SUCCESSES: Mapping[str, Arguments] = {
+    "roots-add": lambda stage: (stage.pem, "--fingerprint", vendor().certificate.fingerprint, *stage.sysroot),
+    "roots-list": denied_and_masked,
+    "roots-show": lambda stage: ("acme", *stage.trusting()),
+    "roots-remove": lambda stage: ("acme", "--yes", *stage.trusting()),
+    "roots-export": lambda stage: ("-o", str(stage.folder / "out.pem"), *stage.trusting()),
+    "roots-lint": lambda stage: stage.trusting(),
+    "keyring-status": Stage.session,
+    "keyring-diff": Stage.session,
+    "keyring-apply": Stage.session,
+    "keyring-audit": Stage.session,
+    "devices-scan": lambda stage: (*stage.with_function(), "--state-dir", str(stage.folder)),
+    "devices-kernel": lambda stage: (FUNCTION, *stage.with_function()),
+    "devices-recheck": lambda stage: ("--all", *stage.with_function()),
+    "devices-enroll": lambda stage: (stage.url, *stage.trusting()),
+    "devices-list": Stage.enrolled,
+    "devices-show": lambda stage: ("gpu0", *stage.enrolled()),
+    "devices-forget": lambda stage: ("gpu0", "--yes", *stage.enrolled()),
+    "check": lambda stage: ("--all", *stage.enrolled()),
+    "evidence-save": lambda stage: (stage.url, "-o", str(stage.folder / "new.json"), *stage.sysroot),
+    "evidence-show": lambda stage: stage.recorded()[:1],
+    "evidence-pcap": lambda stage: (stage.recorded()[1], "-o", str(stage.folder / "out.pcap")),
+    "evidence-verify": lambda stage: (*stage.recorded(), "--root", stage.pem, *stage.sysroot),
+    "emulate": lambda _stage: ("--list-faults",),
+    "config-show": lambda stage: stage.sysroot,
+}
+"""Arguments with which each verb succeeds, by the name of its schema."""
+
+FAILURES: Mapping[str, tuple[int, Arguments]] = {
+    "roots-add": (8, lambda stage: (stage.pem, *stage.sysroot)),
+    "roots-list": (1, broken_store),
+    "roots-show": (3, lambda stage: ("nobody", *stage.sysroot)),
+    "roots-remove": (8, lambda stage: ("acme", *stage.trusting())),
+    "roots-export": (3, lambda stage: stage.sysroot),
+    "roots-lint": (1, lambda stage: (garbage(stage), *stage.sysroot)),
+    "keyring-status": (3, no_such_keyring),
+    "keyring-diff": (3, no_such_keyring),
+    "keyring-apply": (3, no_such_keyring),
+    "keyring-audit": (3, no_such_keyring),
+    "devices-scan": (3, lambda stage: (*stage.sysfs(), "--state-dir", str(stage.folder))),
+    "devices-kernel": (3, lambda stage: (FUNCTION, *stage.sysfs())),
+    "devices-recheck": (2, lambda stage: stage.sysfs()),
+    "devices-enroll": (1, lambda stage: (stage.url, *stage.sysroot)),
+    "devices-list": (1, damaged_register),
+    "devices-show": (3, lambda stage: ("gpu1", *stage.enrolled())),
+    "devices-forget": (8, lambda stage: ("gpu0", *stage.enrolled())),
+    "check": (1, lambda stage: (stage.url, *stage.sysroot)),
+    "evidence-save": (8, lambda stage: (stage.url, "-o", garbage(stage), *stage.sysroot)),
+    "evidence-show": (1, lambda stage: (garbage(stage),)),
+    "evidence-pcap": (1, lambda stage: (garbage(stage), "-o", str(stage.folder / "out.pcap"))),
+    "evidence-verify": (1, lambda stage: (garbage(stage), *stage.recorded(), *stage.sysroot)),
+    "emulate": (3, lambda _stage: ("--fault", "none-such")),
+    "config-show": (1, misconfigured),
+}
+"""The same for a failure, with the exit code."""
+
+
+def said(stage: Stage, name: str, arguments: Sequence[str]) -> tuple[int, Mapping[str, object]]:
+    """Run a verb; its exit code and what it said, which has the form of its schema."""
+    stage.machine.capture.readouterr()
+    code = main([*name.split("-", 1), *arguments, "--json"])
+    envelope = json.loads(stage.machine.capture.readouterr().out)
+    assert isinstance(envelope, dict)
+    assert envelope["schema"] == f"cmakeys/{name}/1"
+    assert faults(envelope) == []
+    return code, envelope
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", SUCCESSES)
+def test_a_verb_that_succeeds_says_what_its_schema_promises(stage: Stage, name: str) -> None:
+    code, envelope = said(stage, name, SUCCESSES[name](stage))
+    assert (code, envelope["ok"], envelope["errors"]) == (0, True, [])
+    assert envelope["data"]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_verb_that_fails_says_what_its_schema_promises(stage: Stage, name: str) -> None:
+    expected, arguments = FAILURES[name]
+    code, envelope = said(stage, name, arguments(stage))
+    assert (code, envelope["ok"], envelope["changed"]) == (expected, False, False)
+    assert envelope["errors"] or envelope["data"]
+
+
+@pytest.mark.system
+@pytest.mark.usefixtures("capsys")
+def test_an_emulated_device_says_what_its_schema_promises_when_it_leaves(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    command = ["emulate", "--listen", "127.0.0.1:0", "--count", "2", "--ready-file", str(ready), "--json"]
+    with subprocess.Popen([sys.executable, "-m", "cmakeys", *command], stdout=-1, stderr=-1) as process:
+        deadline = Deadline.after(20)
+        while not ready.exists() and process.poll() is None and not deadline.expired:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=20)
+    envelope = json.loads(out)
+    assert faults(envelope) == []
+    assert envelope["data"]["addresses"] == ready.read_text().split()
+
+
+@pytest.mark.parametrize("words", [("nonsense",), ("roots",), ("roots", "nonsense"), ("roots", "add", "--nonsense")])
+def test_a_command_line_that_is_not_understood_has_a_schema_too(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--json"]) == 2
+    envelope = json.loads(capsys.readouterr().out)
+    assert faults(envelope) == []
+    assert envelope["errors"][0]["code"] == "usage"
+
+
+# -- the schemas themselves --------------------------------------------------------------------------------------------
+
+
+def test_every_verb_with_json_has_a_schema_and_every_schema_a_verb() -> None:
+    assert sorted(schemas()) == sorted([*("-".join(words) for words in WITH_JSON), SHARED, USAGE])
+
+
+def test_every_verb_with_json_is_made_to_succeed_and_to_fail() -> None:
+    names = ["-".join(words) for words in WITH_JSON]
+    assert sorted(SUCCESSES) == sorted(names)
+    assert sorted(FAILURES) == sorted(names)
+
+
+def test_every_verb_has_json() -> None:
+    assert list(verbs()) == WITH_JSON
+
+
+def objects(part: object, path: str = "$") -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Every part of a schema that describes an object of known keys."""
+    if isinstance(part, dict):
+        if part.get("type") == "object":
+            yield path, part
+        for key, value in part.items():
+            yield from objects(value, f"{path}.{key}")
+    elif isinstance(part, list):
+        for number, value in enumerate(part):
+            yield from objects(value, f"{path}[{number}]")
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.stem)
+def test_a_schema_is_one_and_is_closed(path: Path) -> None:
+    schema = schemas()[path.stem]
+    Draft202012Validator.check_schema(schema)
+    for where, part in objects(schema):
+        assert "additionalProperties" in part, where
+        properties = part.get("properties", {})
+        assert isinstance(properties, dict)
+        assert part["additionalProperties"] is False or not properties, where
+
+
+def test_a_key_too_many_or_too_few_is_a_fault() -> None:
+    finding = {"code": "usage", "message": "no", "object": "", "hint": ""}
+    envelope = {"schema": "cmakeys/usage/1", "ok": False, "changed": False, "data": None, "errors": [finding]}
+    assert faults(envelope) == []
+    assert faults({**envelope, "odd": 1}) != []
+    assert faults({**envelope, "errors": [{**finding, "odd": 1}]}) != []
+    assert faults({**envelope, "errors": [{"code": "usage", "message": "no"}]}) != []
+    assert faults({**envelope, "schema": "cmakeys/roots-nonsense/1"}) != []
