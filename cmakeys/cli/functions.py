@@ -254,7 +254,7 @@ def _examine(tree: Sysfs, entry: FunctionEntry, logged: LoggedSignature, nonce: 
         logged,
         read_slots(tree, entry.folder),
         device=entry.url,
-        identity=entry.identity(ConfigurationSpace.read(tree, entry.folder)),
+        identity=ConfigurationSpace.read(tree, entry.folder).identity(),
         expected_nonce=nonce,
     )
 

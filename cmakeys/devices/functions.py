@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmakeys.devices.address import PciFunction
-from cmakeys.devices.configuration import ConfigurationSpace
 from cmakeys.devices.sysfs import Sysfs
 from cmakeys.errors import NotFound, UsageProblem, from_oserror
-from cmakeys.x509.identity import PciIdentity
 
 FEATURE_SPDM = "0001:01"
 """CMA-SPDM over DOE: vendor PCI-SIG, object type 1."""
@@ -41,9 +39,6 @@ class FunctionEntry:
     vendor: int | None = None
     device: int | None = None
     class_code: int | None = None
-    revision: int | None = None
-    subsystem_vendor: int | None = None
-    subsystem_device: int | None = None
     driver: str | None = None
     features: frozenset[str] | None = None
 
@@ -51,31 +46,6 @@ class FunctionEntry:
     def url(self) -> str:
         """The address under which it is checked and enrolled."""
         return f"pci:{self.address}"
-
-    def identity(self, space: ConfigurationSpace) -> PciIdentity | None:
-        """The identity that its leaf certificate must name; None when not all of it could be read."""
-        numbers = (self.vendor, self.device, self.class_code, self.revision)
-        vendor, device, class_code, revision = numbers
-        if vendor is None or device is None or class_code is None or revision is None:
-            return None
-        header = space.header_type
-        if header is None or not space.extended_known:
-            return None
-        endpoint = header == 0
-        if endpoint and (self.subsystem_vendor is None or self.subsystem_device is None):
-            return None
-        try:
-            return PciIdentity(
-                vendor,
-                device,
-                class_code,
-                revision,
-                self.subsystem_vendor if endpoint else None,
-                self.subsystem_device if endpoint else None,
-                space.serial_number(),
-            )
-        except ValueError:
-            return None
 
 
 def list_functions(sysfs: Sysfs) -> tuple[FunctionEntry, ...]:
@@ -120,9 +90,6 @@ def _entry(sysfs: Sysfs, address: PciFunction) -> FunctionEntry:
         _number(sysfs, folder / "vendor"),
         _number(sysfs, folder / "device"),
         _number(sysfs, folder / "class"),
-        _number(sysfs, folder / "revision"),
-        _number(sysfs, folder / "subsystem_vendor"),
-        _number(sysfs, folder / "subsystem_device"),
         _driver(sysfs, folder / "driver"),
         _features(sysfs, folder / "doe_features"),
     )

@@ -68,7 +68,7 @@ def _scan_one(
     verdict = read_verdict(sysfs, entry.folder)
     space = ConfigurationSpace.read(sysfs, entry.folder)
     speaks, reason = _speaks(entry, verdict, space, discover, kernel_lists_features)
-    return ScannedFunction(entry, speaks, reason, verdict, entry.identity(space))
+    return ScannedFunction(entry, speaks, reason, verdict, space.identity())
 
 
 def _speaks(
@@ -86,12 +86,13 @@ def _speaks(
         return Speaks.YES, "the kernel has tried to authenticate it"
     if verdict.state is Authenticated.UNDETERMINED:
         return Speaks.UNKNOWN, "the kernel could not find out; treat it as a possible downgrade"
-    if space.has_mailbox is False:
+    mailbox = space.has_mailbox
+    if mailbox is False:
         return Speaks.NO, "it has no mailbox"
     if kernel_lists_features:
         return Speaks.NO, "the kernel lists no mailbox for it"
-    if space.has_mailbox is None:
-        return Speaks.UNKNOWN, space.problem
+    if mailbox is None:
+        return Speaks.UNKNOWN, space.problem or "the function does not answer"
     if discover is None:
         return Speaks.UNKNOWN, "it has a mailbox, and this kernel does not list what it carries"
     try:

@@ -26,6 +26,10 @@ def configuration(identity: PciIdentity = IDENTITY, *, mailbox: bool = True, siz
     space = bytearray(size)
     space[0:2] = identity.vendor.to_bytes(2, "little")
     space[2:4] = identity.device.to_bytes(2, "little")
+    space[0x08] = identity.revision
+    space[0x09:0x0C] = identity.class_code.to_bytes(3, "little")
+    space[0x2C:0x2E] = (identity.subsystem_vendor or 0).to_bytes(2, "little")
+    space[0x2E:0x30] = (identity.subsystem_device or 0).to_bytes(2, "little")
     space[0x0E] = 0x80 if identity.subsystem_vendor is not None else 0x81
     if size > 0x100:
         serial = 0x140 if identity.serial is not None else 0
