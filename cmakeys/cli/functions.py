@@ -55,9 +55,11 @@ def scan(
 ) -> None:
     """List the PCI functions that speak CMA-SPDM, what the kernel says of each, and whether it is enrolled.
 
-    Needs no privileges; what only root could tell is called unknown. Leaves with 3 when nothing speaks CMA.
+    Needs no privileges; what only root could tell is called unknown. Where the kernel does not list what a mailbox
+    carries, root's scan asks the mailbox. Leaves with 3 when nothing speaks CMA.
     """
     with verb("devices", "scan", json=json) as out:
+        from cmakeys.devices.discovery import mailbox_discovery
         from cmakeys.devices.functions import list_functions
         from cmakeys.devices.names import device_names
         from cmakeys.devices.scan import Speaks
@@ -65,9 +67,10 @@ def scan(
         from cmakeys.devices.sysfs import Sysfs
         from cmakeys.errors import NotFound
         from cmakeys.reports.functions import SCAN_HEADER, scan_data, scan_row
+        from cmakeys.transports.doe_transport import PciHost
 
         tree = Sysfs(sysfs)
-        found = look(tree, list_functions(tree))
+        found = look(tree, list_functions(tree), mailbox_discovery(PciHost(sysfs)))
         shown = [one for one in found if all_functions or one.noteworthy]
         hidden = [one for one in found if one not in shown and one.speaks is Speaks.UNKNOWN]
         names = device_names((one.function.vendor or 0, one.function.device or 0) for one in shown)
