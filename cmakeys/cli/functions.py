@@ -126,6 +126,7 @@ def kernel(
             verdict_data,
         )
 
+        _require_folder(save)
         tree = Sysfs(sysfs)
         (entry,) = select_functions(list_functions(tree), [function])
         verdict = read_verdict(tree, entry.folder)
@@ -179,6 +180,7 @@ def recheck(
         from cmakeys.devices.sysfs import Sysfs
         from cmakeys.reports.functions import log_report, recheck_data, recheck_report
 
+        _require_folder(save)
         tree = Sysfs(sysfs)
         chosen = _chosen(tree, functions or (), all_functions=all_functions)
         if dry_run:
@@ -260,6 +262,14 @@ def _examine(tree: Sysfs, entry: FunctionEntry, logged: LoggedSignature, nonce: 
         identity=ConfigurationSpace.read(tree, entry.folder).identity(),
         expected_nonce=nonce,
     )
+
+
+def _require_folder(directory: Path | None) -> None:
+    """See before anything is asked that what is found can be kept."""
+    from cmakeys.errors import NotFound
+
+    if directory is not None and not directory.is_dir():
+        raise NotFound("no such folder", object=str(directory), hint="make it first; nothing was asked")
 
 
 def _save(out: Output, findings: Iterable[LogFinding], directory: Path | None) -> list[Path]:

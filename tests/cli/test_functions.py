@@ -277,3 +277,11 @@ def test_kernel_leaves_with_1_when_a_logged_signature_does_not_hold(desk: Desk) 
 def test_kernel_says_when_there_is_no_such_function(desk: Desk) -> None:
     assert desk.run("kernel", FUNCTION).code == 3
     assert desk.run("kernel", "gpu0").code == 2
+
+
+def test_nothing_is_asked_when_the_answer_could_not_be_kept(desk: Desk) -> None:
+    desk.tree.add()
+    desk.tree.authenticated(b"0\n")
+    desk.tree.on_recheck(b"1\n")
+    assert desk.run("recheck", "--all", "--save", str(desk.saved)).code == 3
+    assert desk.tree.written == []
