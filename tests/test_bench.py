@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from tests.bench import mailbox
 from tests.bench.ratio import Ratio, command, interleaved
 
 
@@ -23,3 +24,9 @@ def test_actions_take_turns() -> None:
 def test_a_command_runs_to_its_end() -> None:
     result = command(sys.executable, "-c", "raise SystemExit(3)")()
     assert getattr(result, "returncode", None) == 3
+
+
+def test_an_attestation_costs_the_least_that_the_bus_allows() -> None:
+    ratios = mailbox.ratios()
+    assert [ratio.value for ratio in ratios] == [1.0, 1.0]
+    assert ratios[1].measured == 7

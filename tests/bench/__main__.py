@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import attestation, fleet, startup
+from tests.bench import attestation, fleet, mailbox, startup
 
-BENCHMARKS = (startup.ratios, attestation.ratios, fleet.ratios)
+BENCHMARKS = (startup.ratios, attestation.ratios, fleet.ratios, mailbox.ratios)
 
 
 def main() -> int:
