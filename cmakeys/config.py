@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cmakeys.errors import from_oserror
+from cmakeys.errors import UsageProblem, from_oserror
 from cmakeys.roots.document import MAX_DOCUMENT_SIZE, Node, read_document
 from cmakeys.verify.policy import Policy, apply_settings
 
@@ -99,7 +99,11 @@ def _files(sysroot: Path) -> Iterator[Path]:
         names = sorted(path for path in directory.iterdir() if _is_setting_file(path)) if directory.is_dir() else []
     except OSError as error:
         raise from_oserror(error, str(error.filename or directory)) from error
-    yield from names[:MAX_FILES]
+    if len(names) > MAX_FILES:
+        raise UsageProblem(
+            f"{len(names)} files, more than {MAX_FILES}", object=str(directory), hint="merge some; none was read"
+        )
+    yield from names
 
 
 def _is_setting_file(path: Path) -> bool:

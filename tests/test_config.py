@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmakeys.config import DIRECTORY, MAIN_FILE, Config, apply, load_config
+from cmakeys.errors import UsageProblem
 from cmakeys.roots.document import DocumentProblem
 from cmakeys.verify.policy import Clock, Policy
 
@@ -88,3 +89,12 @@ def test_any_bytes_are_a_configuration_or_one_clean_error(data: bytes) -> None:
         assert isinstance(apply(Config(), data, "c.yaml").policy, Policy)
     except DocumentProblem as problem:
         assert "c.yaml" in problem.object  # noqa: PT017 the problem is what is tested
+
+
+def test_too_many_files_are_refused_and_not_cut_off(tmp_path: Path) -> None:
+    directory = tmp_path / "etc/cmakeys/cmakeys.d"
+    directory.mkdir(parents=True)
+    for number in range(257):
+        (directory / f"{number:03}.yaml").write_text("check: {timeout: 5}\n")
+    with pytest.raises(UsageProblem, match="257 files, more than 256"):
+        load_config(tmp_path)

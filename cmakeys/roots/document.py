@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
-from cmakeys.errors import EnvironmentProblem
+from cmakeys.errors import EnvironmentProblem, ExitCode
 
 if TYPE_CHECKING:
     from yaml.events import Event
@@ -31,6 +31,8 @@ _Member = TypeVar("_Member", bound=Enum)
 class DocumentProblem(EnvironmentProblem):
     """A file of settings does not say what it may say."""
 
+    # Not 1: a check that cannot read its policy or its roots must not look like a rejected device.
+    exit_code = ExitCode.USAGE
     code = "document"
 
 

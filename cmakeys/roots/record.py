@@ -32,7 +32,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from cmakeys.errors import EnvironmentProblem, UsageProblem
+from cmakeys.errors import EnvironmentProblem, ExitCode, UsageProblem
 from cmakeys.roots.document import DocumentProblem, Node, read_document, render_document
 from cmakeys.roots.root import Constraints, LeafNameRule, LifeCycle, Provenance, Root
 from cmakeys.roots.rootset import DenyEntry, DenyKind
@@ -53,6 +53,7 @@ _BLOCK = re.compile(rb"^-----BEGIN CERTIFICATE-----[ \t]*\r?\n(.*?)^-----END CER
 class StoreProblem(EnvironmentProblem):
     """A file of the store is not as the store writes it; nothing can be said about the roots until it is."""
 
+    exit_code = ExitCode.USAGE
     code = "store"
 
 

@@ -43,5 +43,5 @@ def test_changed_shows_only_what_differs(tree: Path, capsys: pytest.CaptureFixtu
 
 def test_a_mistake_is_told_with_its_line(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tree / MAIN_FILE).write_text("policy:\n  clok: now\n")
-    assert main(["config", "show", "--sysroot", str(tree)]) == 1
+    assert main(["config", "show", "--sysroot", str(tree)]) == 2
     assert "line 2: unknown key 'clok'" in capsys.readouterr().err

@@ -62,7 +62,7 @@ class TestList:
         put(tmp_path / ETC, root("a"))
         (tmp_path / ETC / "a.yaml").write_text("schema: 1\nstates: 2\n")
         result = run("list", "--json")
-        assert result.code == 1
+        assert result.code == 2
         assert f"{tmp_path / ETC / 'a.yaml'} line 2" in result.err
 
 

@@ -176,7 +176,7 @@ SUCCESSES: Mapping[str, Arguments] = {
 
 FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "roots-add": (8, lambda stage: (stage.pem, *stage.sysroot)),
-    "roots-list": (1, broken_store),
+    "roots-list": (2, broken_store),
     "roots-show": (3, lambda stage: ("nobody", *stage.sysroot)),
     "roots-remove": (8, lambda stage: ("acme", *stage.trusting())),
     "roots-export": (3, lambda stage: stage.sysroot),
@@ -198,7 +198,7 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "evidence-pcap": (1, lambda stage: (garbage(stage), "-o", str(stage.folder / "out.pcap"))),
     "evidence-verify": (1, lambda stage: (garbage(stage), *stage.recorded(), *stage.sysroot)),
     "emulate": (3, lambda _stage: ("--fault", "none-such")),
-    "config-show": (1, misconfigured),
+    "config-show": (2, misconfigured),
 }
 """The same for a failure, with the exit code."""
 
