@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,28 +14,9 @@ from cmakeys.roots.journal import Journal
 from cmakeys.roots.record import render_pem
 from cmakeys.roots.store import RootStore
 from cmakeys.x509.certificate import Certificate
+from tests.cli.machine import Said
 
-
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def envelope(self) -> dict[str, object]:
-        document = json.loads(self.out)
-        assert isinstance(document, dict)
-        return document
-
-    @property
-    def data(self) -> dict[str, object]:
-        data = self.envelope["data"]
-        assert isinstance(data, dict)
-        return data
-
-
-Run = Callable[..., Result]
+Run = Callable[..., Said]
 
 
 class Terminal(io.StringIO):
@@ -48,12 +27,12 @@ class Terminal(io.StringIO):
 def runner(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a verb on the tree at tmp_path; `typed` is what a person at a terminal types, None where there is none."""
 
-    def run(*words: str, typed: str | None = None) -> Result:
+    def run(*words: str, typed: str | None = None) -> Said:
         monkeypatch.setattr(sys, "stdin", io.StringIO("") if typed is None else Terminal(typed))
         capsys.readouterr()
         code = main(["roots", *words, "--sysroot", str(tmp_path)])
         captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
+        return Said(code, captured.out, captured.err)
 
     return run
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from cmakeys.keyring.keyctl import Serial
 from cmakeys.keyring.listing import read_listing
 from cmakeys.roots.root import Root
 from cmakeys.roots.store import RootStore
+from tests.cli.machine import Said
 from tests.keyring.kernel import TestingKeyctl, fresh_session, require_rsa, root
 from tests.rings import cannot
 from tests.x509.pki import issue
@@ -28,26 +27,7 @@ A, B, IMPOSTOR = root("a"), root("b", number=1), root("impostor", number=3)
 EDWARDS = Root("edwards", issue("Edwards", kind="ed25519").certificate)
 
 
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def envelope(self) -> dict[str, object]:
-        document = json.loads(self.out)
-        assert isinstance(document, dict)
-        return document
-
-    @property
-    def data(self) -> dict[str, object]:
-        data = self.envelope["data"]
-        assert isinstance(data, dict)
-        return data
-
-
-Run = Callable[..., Result]
+Run = Callable[..., Said]
 
 
 @pytest.fixture
@@ -70,11 +50,11 @@ def run(kernel: TestingKeyctl, tmp_path: Path, capsys: pytest.CaptureFixture[str
     """Run a verb on the session keyring, which `kernel` has made, and the tree at tmp_path."""
     del kernel
 
-    def run(*words: str, keyring: str = "@s") -> Result:
+    def run(*words: str, keyring: str = "@s") -> Said:
         capsys.readouterr()
         code = main(["keyring", *words, "--keyring", keyring, "--sysroot", str(tmp_path)])
         captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
+        return Said(code, captured.out, captured.err)
 
     return run
 
