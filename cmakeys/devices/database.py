@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -120,6 +121,8 @@ def _state(path: Path) -> _State | None:
         found = path.stat()
     except FileNotFoundError:
         return None
+    if not stat.S_ISREG(found.st_mode):
+        raise RegisterDamaged("the register is not a regular file", object=str(path), hint="move it away")
     journal = _write_ahead_log(path).exists()
     return None if found.st_size == 0 and not journal else (journal, found.st_ino, found.st_size, found.st_mtime_ns)
 

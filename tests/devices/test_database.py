@@ -389,3 +389,12 @@ def test_a_full_disk_is_said_in_words(register: Register) -> None:
     with pytest.raises(EnvironmentProblem, match="cannot be read or written"):
         body()
     assert register.devices() == (sample(),)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "folder"])
+def test_something_else_in_the_register_s_place_is_no_empty_register(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "devices.db")
+    with pytest.raises(RegisterDamaged, match="not a regular file"):
+        Register(tmp_path).devices()
