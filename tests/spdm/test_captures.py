@@ -105,6 +105,10 @@ class Recorded:
         self._pairs = iter(conversation.pairs)
         self.sent = 0
 
+    def skip(self) -> None:
+        """Leave out one message pair."""
+        next(self._pairs)
+
     def drive(self, flow: Flow[T]) -> T:
         answer: bytes | None = None
         while True:
@@ -171,12 +175,14 @@ def recorded_offer(exchanges: list[Exchange]) -> Offer:
     )
 
 
-REPLAYABLE = [name for name in CAPTURES if not name.startswith("qemu10") and name not in WITHOUT_CERTIFICATES]
+BASIC_MUTUAL_AUTHENTICATION = (RequestCode.GET_ENCAPSULATED_REQUEST, RequestCode.DELIVER_ENCAPSULATED_RESPONSE)
 
 
-@pytest.mark.parametrize("name", REPLAYABLE)
+@pytest.mark.parametrize("name", CAPTURES)
 def test_the_requester_has_the_recorded_conversation(name: str, shared_data: Path) -> None:
     conversation = load(shared_data / "captures", name)
+    if conversation.pairs[1][0][1] == RequestCode.GET_VERSION:
+        conversation = Conversation(name, conversation.pairs[1:])  # asked twice; the second one is a new connection
     exchanges = conversation.exchanges()
     requester = Requester(recorded_offer(exchanges), entropy=recorded_entropy(exchanges))
     recorded = Recorded(conversation)
@@ -201,12 +207,14 @@ def test_the_requester_has_the_recorded_conversation(name: str, shared_data: Pat
                     asked.operation, slot=asked.slot, raw=bool(asked.attributes & 2), signed=asked.signed
                 )
             )
+        elif code in BASIC_MUTUAL_AUTHENTICATION:
+            recorded.skip()  # between challenge and measurements; our requester never asks for it
+            requester.connection.observe(request, exchanges[position].response)
         else:
-            break  # sessions, mutual authentication and the rest of the protocol come after the attestation
+            break  # sessions and the rest of the protocol come after the attestation
         verified += verify_new_signatures(requester.connection, seen)
         position = len(requester.connection.exchanges)
-    measured_later = code in (RequestCode.GET_ENCAPSULATED_REQUEST, RequestCode.DELIVER_ENCAPSULATED_RESPONSE)
-    assert verified == (1 if measured_later else 2)
+    assert verified == (0 if name in WITHOUT_CERTIFICATES else 2)
     assert requester.connection.exchanges == [
         Exchange(exchange.request[: len(mine.request)], exchange.response[: len(mine.response)])
         for mine, exchange in zip(requester.connection.exchanges, exchanges, strict=False)
