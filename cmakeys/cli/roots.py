@@ -358,8 +358,10 @@ def _recorded(
 
 
 def _store_data(report: StoreReport) -> dict[str, object]:
+    from cmakeys.reports.deny import deny_data
+
     return {
-        "deny": [{"kind": e.kind, "sha256": e.sha256, "reason": e.reason} for e in report.root_set.deny],
+        "deny": [deny_data(entry) for entry in report.root_set.deny],
         "masks": report.masks,
         "store_findings": [{"path": f.path, "message": f.message, "hint": f.hint} for f in report.findings],
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from cmakeys.reports.deny import deny_data
 from cmakeys.roots.directory import StoreReport
 from cmakeys.roots.record import render_constraints
 from cmakeys.roots.root import Constraints, Root
@@ -64,8 +65,8 @@ def root_data(root: Root, report: StoreReport | None = None) -> dict[str, object
     if report is not None:
         denied = report.root_set.denied(root.certificate)
         data["directory"] = place(root, report)
-        data["denied"] = denied and {"kind": denied.kind, "sha256": denied.sha256, "reason": denied.reason}
-        data["anchor"] = root in report.root_set.anchors()
+        data["denied"] = denied and deny_data(denied)
+        data["anchor"] = report.root_set.is_anchor(root)
     return data
 
 

@@ -24,6 +24,10 @@ MAX_DOCUMENT_SIZE = 64 * 1024
 MAX_DEPTH = 8
 MAX_NODES = 4096
 
+MAX_LIST_SIZE = 16 * 1024 * 1024
+MAX_LIST_NODES = 400_000
+"""Bounds of a file that is one long list of small entries, as a deny file is."""
+
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)")
 _Member = TypeVar("_Member", bound=Enum)
 
@@ -106,13 +110,13 @@ class Node:
             raise self.problem(f"{text[:40]!r} is not a time", hint="write it as 2026-11-22T08:00:00Z") from None
 
 
-def read_document(data: bytes, source: str) -> Node:
+def read_document(data: bytes, source: str, *, max_size: int = MAX_DOCUMENT_SIZE, max_nodes: int = MAX_NODES) -> Node:
     """The one YAML document in `data`; `source` is the name for messages.
 
-    Raises `DocumentProblem` for anything but a bounded, plain document.
+    Raises `DocumentProblem` for anything but a plain document within these bounds.
     """
-    if len(data) > MAX_DOCUMENT_SIZE:
-        raise DocumentProblem(f"{len(data)} bytes, more than {MAX_DOCUMENT_SIZE}", object=source)
+    if len(data) > max_size:
+        raise DocumentProblem(f"{len(data)} bytes, more than {max_size}", object=source)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -121,7 +125,7 @@ def read_document(data: bytes, source: str) -> Node:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    builder = _Builder(source)
+    builder = _Builder(source, max_nodes)
     try:
         for event in yaml.parse(text, Loader=loader):
             builder.take(event)
@@ -137,8 +141,9 @@ def read_document(data: bytes, source: str) -> Node:
 class _Builder:
     """Turns parser events into one `Node`, without recursion."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, max_nodes: int) -> None:
         self.source = source
+        self.max_nodes = max_nodes
         self.nodes = 0
         self.documents: list[Node] = []
         self.open: list[_Collection] = []
@@ -168,8 +173,8 @@ class _Builder:
 
     def place(self, node: Node) -> None:
         self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise self.problem(node.line, f"more than {MAX_NODES} values")
+        if self.nodes > self.max_nodes:
+            raise self.problem(node.line, f"more than {self.max_nodes} values")
         if not self.open:
             self.documents.append(node)
             return

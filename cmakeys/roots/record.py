@@ -20,6 +20,10 @@ be told from a whole one:
       - certificate: <SHA-256 of the DER>
         reason: stolen
       - key: <SHA-256 of the SubjectPublicKeyInfo>
+        after: 2027-01-01T00:00:00Z     # only what was issued later
+      - issuer: <SHA-256 of the issuer's name in DER>
+        serial: 1a2b3c                  # its number, in hex
+        source: vendor.crl
 
 Only `schema`, `certificate` and `state` are required of a root. Unknown keys are refused: a restriction that an older
 cmakeys does not understand must not be dropped without a word.
@@ -29,13 +33,20 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from cmakeys.errors import EnvironmentProblem, ExitCode, UsageProblem
-from cmakeys.roots.document import DocumentProblem, Node, read_document, render_document
+from cmakeys.roots.deny import DenyEntry, DenyKind, parse_serial, serial_text
+from cmakeys.roots.document import (
+    MAX_LIST_NODES,
+    MAX_LIST_SIZE,
+    DocumentProblem,
+    Node,
+    read_document,
+    render_document,
+)
 from cmakeys.roots.root import Constraints, LeafNameRule, LifeCycle, Provenance, Root
-from cmakeys.roots.rootset import DenyEntry, DenyKind
 from cmakeys.x509.certificate import MAX_CERTIFICATE_SIZE, Certificate, CertificateProblem
 
 SCHEMA = 1
@@ -183,28 +194,55 @@ def read_deny(data: bytes, source: str) -> tuple[DenyEntry, ...]:
 
     Raises `DocumentProblem`; a deny file that cannot be read must never be passed over.
     """
-    fields = read_document(data, source).mapping(frozenset({"schema", "deny"}))
+    document = read_document(data, source, max_size=MAX_LIST_SIZE, max_nodes=MAX_LIST_NODES)
+    fields = document.mapping(frozenset({"schema", "deny"}))
     _check_schema(fields["schema"])
-    return tuple(_read_deny_entry(node) for node in fields["deny"].items())
+    return read_deny_entries(fields["deny"])
 
 
-def render_deny(entries: tuple[DenyEntry, ...]) -> bytes:
+def read_deny_entries(node: Node) -> tuple[DenyEntry, ...]:
+    """The entries of a list of them, in a deny file or elsewhere."""
+    return tuple(_read_deny_entry(item) for item in node.items())
+
+
+def render_deny(entries: Sequence[DenyEntry]) -> bytes:
     """A deny file with these entries."""
-    content: list[dict[str, str]] = []
-    for entry in entries:
-        content.append({entry.kind.value: entry.sha256})
-        if entry.reason:
-            content[-1]["reason"] = _shown(entry.reason)
-    return render_document({"schema": SCHEMA, "deny": content})
+    return render_document({"schema": SCHEMA, "deny": [render_deny_entry(entry) for entry in entries]})
+
+
+def render_deny_entry(entry: DenyEntry) -> dict[str, object]:
+    """One entry as a deny file has it."""
+    content: dict[str, object] = {_DENY_KEYS[entry.kind]: entry.sha256}
+    if entry.serial is not None:
+        content["serial"] = serial_text(entry.serial)
+    if entry.after is not None:
+        content["after"] = _time_text(entry.after)
+    if entry.reason:
+        content["reason"] = _shown(entry.reason)
+    if entry.source:
+        content["source"] = _shown(entry.source)
+    return content
+
+
+_DENY_KEYS = {DenyKind.CERTIFICATE: "certificate", DenyKind.KEY: "key", DenyKind.ISSUER_SERIAL: "issuer"}
 
 
 def _read_deny_entry(node: Node) -> DenyEntry:
-    fields = node.mapping(frozenset(), frozenset({"certificate", "key", "reason"}))
-    kinds = [kind for kind in DenyKind if kind.value in fields]
+    fields = node.mapping(frozenset(), frozenset({*_DENY_KEYS.values(), "serial", "after", "reason", "source"}))
+    kinds = [kind for kind, key in _DENY_KEYS.items() if key in fields]
     if len(kinds) != 1:
-        raise node.problem("a deny entry names either a certificate or a key")
-    reason = fields["reason"].text() if "reason" in fields else ""
-    return DenyEntry(kinds[0], _sha256(fields[kinds[0].value]), reason)
+        raise node.problem("a deny entry names either a certificate, or a key, or an issuer with a serial number")
+    try:
+        return DenyEntry(
+            kinds[0],
+            _sha256(fields[_DENY_KEYS[kinds[0]]]),
+            fields["reason"].text() if "reason" in fields else "",
+            parse_serial(fields["serial"].text()) if "serial" in fields else None,
+            fields["after"].time() if "after" in fields else None,
+            fields["source"].text() if "source" in fields else "",
+        )
+    except UsageProblem as error:
+        raise node.problem(error.message, hint=error.hint) from None
 
 
 def _read_provenance(node: Node) -> Provenance:

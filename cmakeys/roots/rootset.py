@@ -1,25 +1,28 @@
 """All roots of a machine as one immutable value, with the rules about them.
 
-A `RootSet` touches no file. Its rules: a name and a certificate each occur once; a deny entry, by certificate or by
-key, beats every root, whatever brought it; only `trusted` and `retiring` roots anchor a chain.
+A `RootSet` touches no file. Its rules: a name and a certificate each occur once; a deny entry beats every root,
+whatever brought it; only `trusted` and `retiring` roots anchor a chain. Names, certificates and deny entries are found
+by lookup, so that a thousand roots and ten thousand entries cost what they weigh and no more.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import dataclass, field, replace
+from datetime import UTC
 
 from cmakeys.errors import NotFound, Refused, UsageProblem
+from cmakeys.roots.deny import DenyEntry as DenyEntry
+from cmakeys.roots.deny import DenyIndex, serial_text
+from cmakeys.roots.deny import DenyKind as DenyKind
 from cmakeys.roots.root import Root
-from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.certificate import Certificate
 
 MIN_PREFIX = 4
 """Shortest fingerprint prefix, in hex digits, that may name a root."""
 
 _HEX = re.compile(r"[0-9a-f]+")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def normalise_fingerprint(text: str) -> str:
@@ -32,38 +35,6 @@ def normalise_fingerprint(text: str) -> str:
     return digits if _HEX.fullmatch(digits) else plain
 
 
-class DenyKind(Enum):
-    """What the hash of a deny entry is taken over."""
-
-    CERTIFICATE = "certificate"
-    KEY = "key"
-
-
-@dataclass(frozen=True, slots=True)
-class DenyEntry:
-    """A certificate (SHA-256 of its DER) or a public key (SHA-256 of its SubjectPublicKeyInfo) never to be trusted."""
-
-    kind: DenyKind
-    sha256: str
-    reason: str = ""
-
-    def __post_init__(self) -> None:
-        """A deny entry with a mistyped hash would deny nothing, silently."""
-        if not _SHA256.fullmatch(self.sha256):
-            raise UsageProblem(
-                f"{self.sha256!r} is not a SHA-256", object="deny entry", hint="give 64 lower-case hex digits"
-            )
-
-    def covers(self, certificate: Certificate) -> bool:
-        """Whether this entry denies `certificate`."""
-        if self.kind is DenyKind.CERTIFICATE:
-            return certificate.fingerprint == self.sha256
-        try:
-            return certificate.spki_fingerprint == self.sha256
-        except CertificateProblem:
-            return True  # its key cannot be compared, and the kernel may read what our library does not: deny
-
-
 @dataclass(frozen=True, slots=True)
 class RootSet:
     """The roots, sorted by name, and the deny entries.
@@ -73,35 +44,60 @@ class RootSet:
 
     roots: tuple[Root, ...] = ()
     deny: tuple[DenyEntry, ...] = ()
+    _names: dict[str, Root] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _holders: dict[str, Root] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _denials: DenyIndex = field(init=False, repr=False, compare=False)
+    _anchors: dict[str, Root] | None = field(init=False, repr=False, compare=False, default=None)
+    _digest: str = field(init=False, repr=False, compare=False, default="")
 
     def __post_init__(self) -> None:
-        """Sort, so that equal sets are equal values, and refuse duplicates."""
+        """Sort, so that equal sets are equal values, refuse duplicates, and make what is looked things up in."""
         object.__setattr__(self, "roots", tuple(sorted(self.roots, key=lambda root: root.name)))
-        names: set[str] = set()
-        holders: dict[str, str] = {}
+        object.__setattr__(self, "_denials", DenyIndex(self.deny))
         for root in self.roots:
-            if root.name in names:
+            if root.name in self._names:
                 raise Refused("the name occurs twice", object=root.name)
-            names.add(root.name)
-            other = holders.setdefault(root.fingerprint, root.name)
-            if other != root.name:
+            self._names[root.name] = root
+            other = self._holders.setdefault(root.fingerprint, root)
+            if other is not root:
                 raise Refused(
-                    f"the same certificate is already there as {other!r}",
+                    f"the same certificate is already there as {other.name!r}",
                     object=root.name,
-                    hint=f"keep one of the two: cmakeys roots remove {other}",
+                    hint=f"keep one of the two: cmakeys roots remove {other.name}",
                 )
 
     def anchors(self) -> tuple[Root, ...]:
         """The roots in which a chain may end: trusted or retiring, and not denied."""
-        return tuple(root for root in self.roots if root.state.anchors and self.denied(root.certificate) is None)
+        return tuple(self._anchoring().values())
 
-    def denied(self, certificate: Certificate) -> DenyEntry | None:
-        """The deny entry that covers `certificate` itself or its key, if any."""
-        return next((entry for entry in self.deny if entry.covers(certificate)), None)
+    def is_anchor(self, root: Root) -> bool:
+        """Whether a chain may end in `root`, which is one of this set."""
+        return self._anchoring().get(root.name) == root
+
+    def _anchoring(self) -> dict[str, Root]:
+        """The anchors by name; found out once, for a set never changes."""
+        if self._anchors is None:
+            found = {
+                root.name: root for root in self.roots if root.state.anchors and self.denied(root.certificate) is None
+            }
+            object.__setattr__(self, "_anchors", found)
+            return found
+        return self._anchors
+
+    def denied(self, certificate: Certificate, leaf: Certificate | None = None) -> DenyEntry | None:
+        """The deny entry that covers `certificate`, its key, or its issuer's number for it, if any.
+
+        For a certificate of a chain `leaf` is the last one of it: an entry with a date looks at both.
+        """
+        return self._denials.covering(certificate, leaf)
+
+    def denies(self, entry: DenyEntry) -> bool:
+        """Whether what `entry` denies is denied by this set."""
+        return self._denials.includes(entry)
 
     def holding(self, certificate: Certificate) -> Root | None:
         """The root with exactly this certificate, if any."""
-        return next((root for root in self.roots if root.certificate == certificate), None)
+        return self._holders.get(certificate.fingerprint)
 
     def find(self, text: str) -> Root:
         """The root with this name, or the only one whose fingerprint begins with these digits (at least four).
@@ -126,9 +122,12 @@ class RootSet:
     @property
     def digest(self) -> str:
         """SHA-256 over the sorted fingerprints and states and over the deny entries: equal sets, equal digest."""
-        lines = sorted(f"root {root.fingerprint} {root.state.value}" for root in self.roots)
-        lines += sorted({f"deny {entry.kind.value} {entry.sha256}" for entry in self.deny})
-        return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+        if not self._digest:
+            lines = sorted(f"root {root.fingerprint} {root.state.value}" for root in self.roots)
+            lines += sorted({_digest_line(entry) for entry in self.deny})
+            text = "".join(f"{line}\n" for line in lines)
+            object.__setattr__(self, "_digest", hashlib.sha256(text.encode()).hexdigest())
+        return self._digest
 
     def with_root(self, root: Root) -> RootSet:
         """This set with `root` added, or changed when its name is there with the same certificate.
@@ -139,12 +138,12 @@ class RootSet:
         entry = self.denied(root.certificate)
         if entry is not None:
             raise Refused(
-                f"denied by its {entry.kind.value} {entry.sha256}" + (f": {entry.reason}" if entry.reason else ""),
+                f"denied by its {entry.words}" + (f": {entry.reason}" if entry.reason else ""),
                 object=root.name,
-                hint="a deny entry always wins; take it out of its deny file first if it is wrong",
+                hint="a deny entry always wins; if it is wrong, take it away first: cmakeys deny remove",
             )
         others = tuple(other for other in self.roots if other.name != root.name)
-        same = next((other for other in self.roots if other.name == root.name), None)
+        same = self._names.get(root.name)
         if same is not None and same.certificate != root.certificate:
             raise Refused(
                 f"the name belongs to another certificate, {same.fingerprint}",
@@ -164,6 +163,12 @@ class RootSet:
 
         Raises `NotFound` when there is none.
         """
-        if all(root.name != name for root in self.roots):
+        if name not in self._names:
             raise NotFound("no such root", object=name, hint="see cmakeys roots list")
         return replace(self, roots=tuple(root for root in self.roots if root.name != name))
+
+
+def _digest_line(entry: DenyEntry) -> str:
+    serial = f" {serial_text(entry.serial)}" if entry.serial is not None else ""
+    after = f" after {entry.after.astimezone(UTC).isoformat()}" if entry.after is not None else ""
+    return f"deny {entry.kind.value} {entry.sha256}{serial}{after}"

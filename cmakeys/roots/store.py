@@ -20,8 +20,8 @@ from typing import Final
 from cmakeys.errors import EnvironmentProblem, Refused, Temporary, from_oserror
 from cmakeys.files import TEMPORARY_PREFIX, sync_folder, temporary_beside, write_whole
 from cmakeys.lock import WAIT, exclusive
-from cmakeys.roots.directory import DENY_FILE, DirectoryContent, StoreFinding, StoreReport, combine
-from cmakeys.roots.document import MAX_DOCUMENT_SIZE
+from cmakeys.roots.directory import DENY_FILE, DirectoryContent, StoreFinding, StoreReport, combine, is_deny_file
+from cmakeys.roots.document import MAX_DOCUMENT_SIZE, MAX_LIST_SIZE
 from cmakeys.roots.record import MAX_PEM_SIZE, StoreProblem, read_deny, render_deny, render_pem, render_root
 from cmakeys.roots.root import Root
 from cmakeys.roots.rootset import DenyEntry, RootSet
@@ -123,17 +123,42 @@ class RootStore:
             self._unlink(place / f"{name}.pem")
             return root
 
-    def deny(self, entry: DenyEntry) -> bool:
-        """Add a deny entry to /etc's deny file; false when some directory holds the same one already."""
+    def deny(self, *entries: DenyEntry) -> bool:
+        """Add deny entries to /etc's deny file; false when what they deny is denied already."""
         with self._writing() as etc:
-            if any((known.kind, known.sha256) == (entry.kind, entry.sha256) for known in self.load().deny):
+            known = self.load()
+            fresh = [entry for entry in dict.fromkeys(entries) if not known.denies(entry)]
+            if not fresh:
                 return False
             path = etc / DENY_FILE
-            entries: tuple[DenyEntry, ...] = ()
-            if path.exists() and not self._is_mask(path):
-                entries = read_deny(self._bytes(path, MAX_DOCUMENT_SIZE), str(path))
-            write_whole(path, render_deny((*entries, entry)))
+            write_whole(path, render_deny((*self._deny_file(path), *fresh)))
             return True
+
+    def allow(self, *entries: DenyEntry) -> bool:
+        """Take exactly these deny entries out of /etc's deny file; false when none of them is in it.
+
+        What another file or directory denies stays denied.
+        """
+        with self._writing() as etc:
+            path = etc / DENY_FILE
+            before = self._deny_file(path)
+            after = tuple(entry for entry in before if entry not in entries)
+            if after == before:
+                return False
+            if after:
+                write_whole(path, render_deny(after))
+            else:
+                self._unlink(path)
+            return True
+
+    def own_denials(self) -> tuple[DenyEntry, ...]:
+        """The entries of /etc's deny file, which are those that `allow` can take out."""
+        return self._deny_file(self.directories[0] / DENY_FILE)
+
+    def _deny_file(self, path: Path) -> tuple[DenyEntry, ...]:
+        if not path.exists() or self._is_mask(path):
+            return ()
+        return read_deny(self._bytes(path, MAX_LIST_SIZE), str(path))
 
     def _snapshot(self, directory: Path) -> _Snapshot:
         """Names, inodes, sizes and times of a directory's files: equal before and after means nothing changed."""
@@ -179,7 +204,7 @@ class RootStore:
                 self._check_inside(path)
             elif mode & (stat.S_IWGRP | stat.S_IWOTH):
                 findings.append(StoreFinding(path, "others than its owner may change it", f"chmod go-w {path}"))
-            files[name] = self._bytes(path, MAX_PEM_SIZE if path.suffix == ".pem" else MAX_DOCUMENT_SIZE)
+            files[name] = self._bytes(path, _limit(name))
         return DirectoryContent(directory, files, frozenset(masks), tuple(findings))
 
     def _bytes(self, path: Path, limit: int) -> bytes:
@@ -252,6 +277,13 @@ class RootStore:
         with suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108
             sync_folder(path.parent)
+
+
+def _limit(name: str) -> int:
+    """The most bytes that a file of this name may have."""
+    if name.endswith(".pem"):
+        return MAX_PEM_SIZE
+    return MAX_LIST_SIZE if is_deny_file(name) else MAX_DOCUMENT_SIZE
 
 
 def _decision(root: Root) -> tuple[object, ...]:

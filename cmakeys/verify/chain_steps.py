@@ -76,15 +76,16 @@ def step_3(case: Case) -> Step:
 
 def step_4(case: Case) -> Step:
     """A trusted root vouches for the chain, and nothing in the chain is denied or distrusted."""
-    certificates, rootset = case.facts.certificates, case.rootset
+    certificates, rootset = _with_anchor(case), case.rootset
+    leaf = certificates[-1]
     for certificate in certificates:
-        entry = rootset.denied(certificate)
+        entry = rootset.denied(certificate, leaf)
         if entry is not None:
             reason = f": {entry.reason}" if entry.reason else ""
             return failed(
                 4,
-                f"{certificate.label} is denied by its {entry.kind.value} {entry.sha256[:16]}…{reason}",
-                "a deny entry always wins; see cmakeys roots list",
+                f"{certificate.label} is denied by its {entry.kind.value} {entry.sha256[:16]}…{after}{reason}",
+                "a deny entry always wins; see cmakeys deny list",
             )
         root = _distrusted(rootset.roots, certificate)
         if root is not None:

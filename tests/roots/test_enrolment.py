@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cmakeys.errors import Refused, UsageProblem
 from cmakeys.roots.catalogue import Catalogue, CatalogueEntry, Purpose, Vendor
+from cmakeys.roots.deny import entry_about
 from cmakeys.roots.enrolment import (
     Confirmation,
     Enrolment,
@@ -102,9 +103,8 @@ class TestRefusals:
 
     @pytest.mark.parametrize("kind", DenyKind)
     def test_what_is_denied_is_refused(self, kind: DenyKind) -> None:
-        value = A.fingerprint if kind is DenyKind.CERTIFICATE else A.spki_fingerprint
         with pytest.raises(Refused, match="denied"):
-            ask(known=RootSet((), (DenyEntry(kind, value),)))
+            ask(known=RootSet((), (entry_about(A, kind),)))
 
 
 class TestWhatItBecomes:

@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmakeys.errors import NotFound, Refused, UsageProblem
+from cmakeys.roots.deny import entry_about
 from cmakeys.roots.root import LifeCycle, Root
 from cmakeys.roots.rootset import DenyEntry, DenyKind, RootSet, normalise_fingerprint
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from tests.roots.trust import certificate, root
-from tests.x509.pki import issue
+from tests.x509.pki import NOT_BEFORE, issue
 
 A, B, C = root("a"), root("b"), root("c")
 
 
 def deny(of: Root, kind: DenyKind = DenyKind.CERTIFICATE) -> DenyEntry:
-    value = of.certificate.fingerprint if kind is DenyKind.CERTIFICATE else of.certificate.spki_fingerprint
-    return DenyEntry(kind, value, "stolen")
+    return entry_about(of.certificate, kind, "stolen")
 
 
 def test_the_order_of_roots_makes_no_difference() -> None:
@@ -102,8 +102,10 @@ def test_the_digest_tells_states_and_deny_entries_apart_and_not_names() -> None:
         RootSet((replace(A, state=LifeCycle.RETIRING),)).digest,
         RootSet((A,), (deny(B),)).digest,
         RootSet((A,), (deny(A, DenyKind.KEY),)).digest,
+        RootSet((A,), (deny(A, DenyKind.ISSUER_SERIAL),)).digest,
+        RootSet((A,), (replace(deny(A, DenyKind.KEY), after=NOT_BEFORE),)).digest,
     }
-    assert len(digests) == 6
+    assert len(digests) == 8
     assert RootSet((root("renamed", of="a"),)).digest == RootSet((A,)).digest
 
 
@@ -175,4 +177,4 @@ def test_a_certificate_of_an_unreadable_key_is_denied_by_any_key_entry(monkeypat
         raise CertificateProblem("unsupported public key")
 
     monkeypatch.setattr(Certificate, "spki_fingerprint", property(fail))
-    assert DenyEntry(DenyKind.KEY, "0" * 64).covers(unreadable)
+    assert RootSet(deny=(DenyEntry(DenyKind.KEY, "0" * 64),)).denied(unreadable)

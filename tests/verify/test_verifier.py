@@ -16,8 +16,9 @@ from cmakeys.emulator.settings import DeviceSettings, MeasurementSupport
 from cmakeys.evidence import archive
 from cmakeys.evidence.live import Question
 from cmakeys.evidence.model import Ending, EndingKind
+from cmakeys.roots.deny import DenyKind, entry_about
 from cmakeys.roots.root import Constraints, LeafNameRule, LifeCycle
-from cmakeys.roots.rootset import DenyEntry, DenyKind, RootSet
+from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, BaseAsym, BaseHash
 from cmakeys.spdm.codes import CertificateModel, ErrorCode, RequestCode, SummaryHash, Version
 from cmakeys.spdm.offer import Offer
@@ -225,10 +226,20 @@ def test_a_root_that_does_not_anchor_is_named_with_its_state(state: LifeCycle) -
 @pytest.mark.parametrize("kind", list(DenyKind))
 def test_a_deny_entry_anywhere_in_the_chain_wins(index: int, kind: DenyKind) -> None:
     certificate = credentials().chain[index]
-    sha256 = certificate.fingerprint if kind is DenyKind.CERTIFICATE else certificate.spki_fingerprint
-    verdict = judge(attest(), roots(root(), deny=[DenyEntry(kind, sha256, "stolen")]))
+    verdict = judge(attest(), roots(root(), deny=[entry_about(certificate, kind, "stolen")]))
     assert failed_steps(verdict) == [4]
     assert "stolen" in verdict.step(4).reason
+
+
+@pytest.mark.parametrize("include_root", [True, False])
+@pytest.mark.parametrize("kind", list(DenyKind))
+def test_a_deny_entry_with_a_date_holds_for_devices_issued_after_it(kind: DenyKind, include_root: bool) -> None:
+    made = credentials(DeviceRequest("0001", IDENTITY, include_root=include_root))
+    for days, expected in ((-1, [4]), (1, [])):
+        after = made.leaf.not_before + timedelta(days=days)
+        entry = entry_about(vendor().certificate, kind, "leaked", after)
+        verdict = judge(attest(device(made)), roots(root(), deny=[entry]))
+        assert failed_steps(verdict) == expected
 
 
 def test_a_twin_of_a_distrusted_root_is_no_way_round() -> None:
