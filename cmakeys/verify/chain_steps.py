@@ -84,6 +84,7 @@ def step_4(case: Case) -> Step:
             reason = f": {entry.reason}" if entry.reason else ""
             return failed(
                 4,
+            after = f" for what is issued after {_day(entry.after)}" if entry.after else ""
                 f"{certificate.label} is denied by its {entry.kind.value} {entry.sha256[:16]}…{after}{reason}",
                 "a deny entry always wins; see cmakeys deny list",
             )
