@@ -3,7 +3,8 @@
 # from wherever pip is configured to look.
 #
 #   make demo    the whole story on this machine, without devices or privileges
-#   make test    linters, type checker and every test that this machine can run; PYTEST="-k name" for some of them
+#   make test    linters, type checker and every test that this machine can run; PYTEST="-k name" for some of them.
+#                The first run puts a QEMU guest together in ~/.cache/cmakeys-guest, for the tests that need one
 #   make lint    only the linters and the type checker
 #   make bench   the speed and memory ratios
 #   make clean   remove the environment and every cache
@@ -13,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet
-PYTEST ?= -n auto
+PYTEST ?= -n auto --dist loadgroup
 BECOME := if [ "$$(id -u)" = 0 ]; then become=; elif command -v sudo >/dev/null; then become=sudo; else become=no; fi
 
 .PHONY: demo test lint bench clean
@@ -23,6 +24,7 @@ demo: $(VENV)/.runtime
 	@$(RUN) -m cmakeys.cli.demo
 
 test: $(VENV)/.test
+	@$(RUN) -m tests.guest.prepare
 	$(RUN) -m pytest $(PYTEST)
 
 lint: $(VENV)/.test

@@ -49,7 +49,9 @@ def build_disk(image: Path, tree: Path) -> None:
             place = Path(str(file.locate()))
             if place.is_file() and place.resolve().is_relative_to(site.resolve()):
                 _copy(place, tree)
-    (tree / "python").write_text(f"env PYTHONHOME={sys.base_prefix} PYTHONPATH=/run/code:{site} {interpreter}\n")
+    (tree / "python").write_text(
+        f"/bin/busybox env PYTHONHOME={sys.base_prefix} PYTHONPATH=/run/code:{site} {interpreter}\n"
+    )
     shared = [Path(line) for line in _shared_objects(tree)]
     for needed in sorted(_needed([*binaries, *shared])):
         _copy(needed, tree)

@@ -6,7 +6,6 @@ import errno
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from cmakeys.keyring.keyctl import Keyctl, KeyctlError, Permission, Serial, SpecialRing
@@ -203,13 +202,15 @@ def add_directly(description: str, der: str) -> int:
     return kernel.add_key("asymmetric", description, bytes.fromhex(der), kernel.ring(".cma"))
 
 
-def add_to_managed(description: str, der: str) -> int:
-    """Add a certificate to our own ring behind our back."""
+def add_to_managed(description: str, der: str, permission: int = 0x39090000) -> int:
+    """Link a certificate into our own ring behind our back, with permissions as ours have or others."""
     kernel = Raw()
     for member in kernel.members(kernel.ring(".cma")):
-        with suppress(KeyctlError):
-            if kernel.describe(member).is_keyring:
-                return kernel.add_key("asymmetric", description, bytes.fromhex(der), member)
+        if kernel.describe(member).is_keyring:
+            key = kernel.add_key("asymmetric", description, bytes.fromhex(der), SpecialRing.PROCESS)
+            kernel.set_permission(key, Permission(permission))
+            kernel.link(key, member)
+            return key
     raise RuntimeError("there is no managed ring")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.rings import cannot
+import pytest
 
 PROGRAM = "qemu-system-x86_64"
 SLOT = 4
@@ -77,7 +77,7 @@ def nvme(responder: int, folder: Path) -> Iterator[QtestConfig]:
     """A stopped machine with an NVMe controller whose SPDM responder listens on this port of the loopback."""
     reason = why_not()
     if reason:
-        cannot(reason)
+        pytest.skip(reason)
     with (folder / "disk").open("wb") as disk:
         disk.truncate(1 << 20)
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:

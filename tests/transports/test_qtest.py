@@ -25,9 +25,8 @@ from cmakeys.transports.doe import OVERHEAD, Register, mailboxes, open_spdm_mail
 from cmakeys.transports.framing import DoeObject
 from cmakeys.verify.policy import Policy
 from cmakeys.verify.verdict import Outcome, StepOutcome
-from tests.rings import cannot
 from tests.transports.mailbox import FUNCTION, host, plant
-from tests.transports.qtest import QtestConfig, nvme, why_not
+from tests.transports.qtest import QtestConfig, nvme
 from tests.workbench import conditions, honest, seat, vendor
 
 pytestmark = pytest.mark.system
@@ -52,8 +51,6 @@ class Bench:
 
 @contextmanager
 def machine(folder: Path) -> Iterator[Bench]:
-    if why_not():
-        cannot(why_not())
     place = seat()
     plant(folder / "sysfs")
     with Server([place]) as server, nvme(server.places[0].port, folder) as config:
