@@ -30,6 +30,7 @@ from cmakeys.spdm.requester import Plan
 from cmakeys.transports.backoff import Backoff
 from cmakeys.transports.base import Deadline, Transport
 from cmakeys.transports.connect import open_transport, parse_url
+from cmakeys.verify.clock import Recorded
 from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.negotiation import Negotiation
 from cmakeys.verify.policy import Policy
@@ -61,7 +62,7 @@ class Target:
 class Conditions:
     """What every device of one run is held against. `now` is the aware time of the whole run, `timeout` seconds.
 
-    `reach` opens a way to an address within a deadline.
+    `reach` opens a way to an address within a deadline. `recorded` is the newest thing that this machine has recorded.
     """
 
     rootset: RootSet
@@ -70,6 +71,7 @@ class Conditions:
     timeout: float = DEFAULT_TIMEOUT
     backoff: Backoff = field(default_factory=lambda: Backoff(attempts=4, first=0.2))
     reach: Callable[[str, Deadline], Transport] = open_transport
+    recorded: Recorded | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ def judge(evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Condi
         enrolment=enrolment_of(enrolled) if enrolled else None,
         reference=ReferenceValues(enrolled.measurements) if enrolled and enrolled.measurements else None,
         facts=facts,
+        recorded=conditions.recorded,
     )
     return Judgement(verdict, facts.negotiation)
 
@@ -326,7 +329,14 @@ def candidate(wish: Wish, conditions: Conditions) -> Candidate:
     evidence = ask(wish.address, conditions, slot=wish.slot)
     evidence = _with_identity(evidence, wish)
     facts = review(evidence)
-    verdict = verify(evidence, conditions.rootset, conditions.policy, now=conditions.now, facts=facts)
+    verdict = verify(
+        evidence,
+        conditions.rootset,
+        conditions.policy,
+        now=conditions.now,
+        facts=facts,
+        recorded=conditions.recorded,
+    )
     _refuse_unhealthy(verdict)
     chain = facts.certificates
     kind = wish.pin or recommend(chain)[0]

@@ -15,6 +15,7 @@ from pathlib import Path
 from cmakeys.errors import CmakeysError
 from cmakeys.evidence.formats import read_evidence
 from cmakeys.roots.rootset import RootSet
+from cmakeys.verify.clock import Recorded
 from cmakeys.verify.policy import Policy
 from cmakeys.verify.verdict import Verdict
 from cmakeys.verify.verifier import verify
@@ -22,13 +23,17 @@ from cmakeys.verify.verifier import verify
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What every file is judged by; `chain` goes with attestation reports, `now` is the time of the whole run."""
+    """What every file is judged by; `chain` goes with attestation reports, `now` is the time of the whole run.
+
+    `recorded` is the newest thing recorded on the machine whose time it is, None for a time that somebody chose.
+    """
 
     rootset: RootSet
     policy: Policy
     now: datetime
     chain: Path | None = None
     expected_nonce: bytes | None = None
+    recorded: Recorded | None = None
 
     def judge(self, file: Path) -> Verdict | CmakeysError:
         """The verdict on one file, or why it could not be read."""
@@ -36,7 +41,14 @@ class Bench:
             evidence = read_evidence(file, self.chain)
         except CmakeysError as problem:
             return problem
-        return verify(evidence, self.rootset, self.policy, now=self.now, expected_nonce=self.expected_nonce)
+        return verify(
+            evidence,
+            self.rootset,
+            self.policy,
+            now=self.now,
+            expected_nonce=self.expected_nonce,
+            recorded=self.recorded,
+        )
 
 
 def judge_files(

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 
 BELOW_CHECK = frozenset({"x509", "spdm", "transports", "devices", "roots", "evidence", "keyring", "verify"})
-BELOW_CLI = BELOW_CHECK | {"errors", "files", "emulator", "images", "check", "config", "offline", "reports"}
+BELOW_CLI = BELOW_CHECK | {"errors", "files", "emulator", "images", "check", "clock", "config", "offline", "reports"}
 
 # Who may import whom, by package or top module of cmakeys. Everyone may import itself and `errors`.
 ALLOWED: dict[str, frozenset[str]] = {
@@ -28,6 +28,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "keyring": frozenset({"x509", "roots"}),
     "images": frozenset({"roots"}),
     "verify": frozenset({"x509", "spdm", "roots", "evidence"}),
+    "clock": frozenset({"devices", "roots", "verify"}),
     "check": BELOW_CHECK,
     "config": frozenset({"roots", "verify"}),
     "offline": frozenset({"roots", "evidence", "verify"}),

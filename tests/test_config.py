@@ -28,16 +28,16 @@ def test_without_any_file_everything_is_the_default(tmp_path: Path) -> None:
 
 
 def test_a_later_file_wins_setting_by_setting_and_each_names_its_line(tmp_path: Path) -> None:
-    main = put(tmp_path, MAIN_FILE, "# ours\npolicy:\n  clock: ignore\n  expiry-horizon-days: 10\n")
+    main = put(tmp_path, MAIN_FILE, "# ours\npolicy:\n  clock: ignore\n  expiry: {warn: 10d, fail: 5%}\n")
     late = put(tmp_path, f"{DIRECTORY}/20-late.yaml", "policy: {clock: at-issuance}\ncheck: {timeout: 5}\n")
     early = put(tmp_path, f"{DIRECTORY}/10-early.yaml", "policy:\n\n  clock: now\n  advisory-steps: [13]\n")
     config = load_config(tmp_path)
     assert config.policy.clock is Clock.AT_ISSUANCE
-    assert config.policy.horizon.days == 10
+    assert str(config.policy.expiry.warn) == "10d"
     assert config.timeout == 5.0
     origins = {setting.key: setting.origin for setting in config.settings()}
     assert origins["policy.clock"] == f"{late} line 1"
-    assert origins["policy.expiry-horizon-days"] == f"{main} line 4"
+    assert origins["policy.expiry"] == f"{main} line 4"
     assert origins["policy.advisory-steps"] == f"{early} line 4"
     assert origins["check.timeout"] == f"{late} line 2"
     assert origins["policy.versions"] == "default"

@@ -16,7 +16,7 @@ FLOORS = (
     {"devices", "roots", "emulator"},
     {"evidence", "keyring", "images"},
     {"verify"},
-    {"check", "config", "offline", "reports"},
+    {"check", "clock", "config", "offline", "reports"},
     {"cli"},
     {"__main__"},
 )

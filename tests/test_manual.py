@@ -241,7 +241,9 @@ def test_every_setting_is_documented_with_its_default() -> None:
     shown = {}
     for section in ("policy", "check"):
         for item in CONFIGURATION.section("CONFIGURATION", section).items:
-            match = re.search(r"Default: (\[[^]]*\]|\{\}|[a-z0-9-]+)\.?(?: |$)", item.text.replace(" .", "."))
+            match = re.search(
+                r"Default: (\[[^]]*\]|\{[^}]*\}|[a-z0-9-]+)\.?(?: |$)", item.text.replace(" .", ".").replace('"', "")
+            )
             assert match, item.term
             shown[f"{section}.{item.term}"] = match.group(1)
     assert list(shown) == list(settings)

@@ -59,7 +59,7 @@ def check(
         try:
             register = Register(state_directory(sysroot, state_dir))
             wanted = _wanted(register, devices or (), all_devices=all_devices)
-            results = run(wanted, conditions(sysroot, timeout), jobs=jobs or DEFAULT_JOBS)
+            results = run(wanted, conditions(sysroot, state_dir, timeout), jobs=jobs or DEFAULT_JOBS)
         except (CmakeysError, OSError) as error:
             if not nagios:
                 raise

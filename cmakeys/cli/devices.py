@@ -70,7 +70,7 @@ def enroll(
         chosen = check_device_name(name or default_name(address))
         register.check_free(chosen, address, replace=replace)
         wish = Wish(address, chosen, _pin(pin), _identity(identity), slot, note)
-        found = _candidate(out, wish, conditions(sysroot, timeout))
+        found = _candidate(out, wish, conditions(sysroot, state_dir, timeout))
         device = found.device
         out.data = {
             "device": device_data(device),

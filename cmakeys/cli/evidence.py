@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmakeys.cli.nouns import noun_app
-from cmakeys.cli.options import SYSTEM, Json, Sysroot
+from cmakeys.cli.options import SYSTEM, Json, Sysroot, state_directory
 from cmakeys.cli.output import Output, plain, verb
 from cmakeys.reports.terminal import Tone
 
@@ -179,11 +179,13 @@ def verify_files(
     with verb("evidence", "verify", json=json) as out:
         from datetime import UTC, datetime
 
+        from cmakeys.clock import newest_record
         from cmakeys.offline import Bench
 
         now = datetime.now(UTC)
         rootset = _given_roots(out, root, now) if root else _stored_roots(sysroot)
-        bench = Bench(rootset, _policy(policy, sysroot), now, chain, _nonce(expect_nonce))
+        recorded = newest_record(state_directory(sysroot, None))
+        bench = Bench(rootset, _policy(policy, sysroot), now, chain, _nonce(expect_nonce), recorded)
         results = _judge(out, bench, files, jobs)
         _report(out, results)
 

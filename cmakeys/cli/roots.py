@@ -232,11 +232,14 @@ def lint(
 ) -> None:
     """Say what speaks against certificates as roots; exit code 1 when something forbids one."""
     with verb("roots", "lint", json=json) as out:
+        from cmakeys.clock import newest_record
+        from cmakeys.config import load_config
         from cmakeys.errors import ExitCode
         from cmakeys.reports.findings import TONES, finding_data, finding_line
         from cmakeys.reports.roots import certificate_data
         from cmakeys.roots.catalogue import load_catalogue
         from cmakeys.roots.store import RootStore
+        from cmakeys.verify.clock import clock_fault
         from cmakeys.x509.lint import Severity, lint_anchor
 
         store = RootStore(sysroot)
@@ -253,9 +256,14 @@ def lint(
             data = _store_data(report)
             _warn(out, report.findings)
         catalogue = load_catalogue()
+        expiry = load_config(sysroot).policy.root_expiry
+        now = datetime.now(UTC)
+        fault = clock_fault(now, newest_record(state_directory(sysroot, None)))
         results = []
         for certificate in certificates:
-            findings = lint_anchor(certificate, now=datetime.now(UTC), test_roots=catalogue.test_roots)
+            findings = lint_anchor(
+                certificate, now=now, expiry=expiry, clock_fault=fault, test_roots=catalogue.test_roots
+            )
             results.append({**certificate_data(certificate), "findings": finding_data(findings)})
             out.show(f"{certificate.label}  sha256 {certificate.fingerprint}")
             for finding in findings:

@@ -29,6 +29,9 @@ _DEVICE_COLUMNS = (
     " last_version, last_asymmetric, last_hash, root_name, root_sha256, note, enrolled_at"
 )
 
+_NEWEST = """SELECT max(moment) FROM
+    (SELECT max(enrolled_at) AS moment FROM device UNION ALL SELECT max(checked_at) FROM history)"""
+
 
 class Register:
     """The register in a state directory. Nothing is opened or created before an operation needs it."""
@@ -57,6 +60,13 @@ class Register:
         """The newest checks of a device, newest first."""
         condition = "WHERE device.name = ? ORDER BY history.id DESC LIMIT ?"
         return read(self.path, lambda connection: self._records(connection, condition, (name, limit)), ())
+
+    def newest(self) -> datetime | None:
+        """When a device was last enrolled or checked; None when nothing is in the register."""
+        # All times are written by `_text`, in one zone, so that their order as text is their order.
+        empty: tuple[str | None, ...] = (None,)
+        (text,) = read(self.path, lambda connection: connection.execute(_NEWEST).fetchone(), empty)
+        return None if text is None else self._time(text)
 
     def latest(self) -> Mapping[str, CheckRecord]:
         """The newest check of each device, unreachable ones included."""

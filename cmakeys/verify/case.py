@@ -8,9 +8,10 @@ from datetime import datetime
 from cmakeys.evidence.model import Evidence
 from cmakeys.roots.root import Root
 from cmakeys.roots.rootset import RootSet
+from cmakeys.verify.clock import Recorded, clock_fault
 from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.facts import Facts
-from cmakeys.verify.policy import Policy
+from cmakeys.verify.policy import Clock, Policy
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.verdict import Step, StepOutcome
 from cmakeys.x509.chain import find_anchor
@@ -19,7 +20,10 @@ from cmakeys.x509.identity import PciIdentity
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Input of every verification step. `root` is the trusted root that vouches for the chain, None without one."""
+    """Input of every verification step. `root` is the trusted root that vouches for the chain, None without one.
+
+    `recorded` is the newest thing that the machine whose time is `now` has recorded; None where there is none.
+    """
 
     evidence: Evidence
     facts: Facts
@@ -30,6 +34,12 @@ class Case:
     reference: ReferenceValues | None
     expected_nonce: bytes | None
     root: Root | None
+    recorded: Recorded | None = None
+
+    @property
+    def clock_fault(self) -> str:
+        """Why no date may be judged by `now`, in words; empty where it may, or where the policy does not ask it."""
+        return clock_fault(self.now, self.recorded) if self.policy.clock is Clock.NOW else ""
 
     @property
     def identity(self) -> PciIdentity | None:

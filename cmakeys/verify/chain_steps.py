@@ -12,6 +12,7 @@ from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.roots.root import Root
 from cmakeys.spdm.algorithms import algorithm_name
 from cmakeys.verify.case import Case, failed, not_checked, passed, warned
+from cmakeys.verify.clock import CLOCK_HINT
 from cmakeys.verify.policy import Clock
 from cmakeys.verify.verdict import Step
 from cmakeys.x509.certificate import Certificate, CertificateProblem
@@ -25,6 +26,7 @@ from cmakeys.x509.chain import (
     find_anchor,
     why_no_anchor,
 )
+from cmakeys.x509.horizon import Nearness
 
 MAX_FAULTS_SHOWN = 3
 
@@ -82,9 +84,9 @@ def step_4(case: Case) -> Step:
         entry = rootset.denied(certificate, leaf)
         if entry is not None:
             reason = f": {entry.reason}" if entry.reason else ""
+            after = f" for what is issued after {_day(entry.after)}" if entry.after else ""
             return failed(
                 4,
-            after = f" for what is issued after {_day(entry.after)}" if entry.after else ""
                 f"{certificate.label} is denied by its {entry.kind.value} {entry.sha256[:16]}…{after}{reason}",
                 "a deny entry always wins; see cmakeys deny list",
             )
@@ -179,6 +181,8 @@ def step_6(case: Case) -> Step:
     clock = case.policy.clock
     if clock is Clock.IGNORE:
         return not_checked(6, "the policy ignores dates")
+    if case.clock_fault:
+        return not_checked(6, case.clock_fault, CLOCK_HINT)
     certificates = _with_anchor(case)
     leaf = certificates[-1]
     at = case.now if clock is Clock.NOW else leaf.not_before
@@ -191,18 +195,30 @@ def step_6(case: Case) -> Step:
         )
     if clock is Clock.AT_ISSUANCE:
         return passed(6, f"all certificates were valid when the leaf was issued, {_day(leaf.not_before)}")
-    ending = [certificate for certificate in certificates if not certificate.never_expires]
+    ending = sorted(
+        (certificate for certificate in certificates if not certificate.never_expires),
+        key=lambda certificate: certificate.not_after,
+    )
     if not ending:
         return passed(6, "all certificates are valid and none of them expires")
-    first = min(ending, key=lambda certificate: certificate.not_after)
-    if first.not_after - case.now <= case.policy.horizon:
-        days = (first.not_after - case.now).days
-        return warned(
-            6,
-            f"{first.label} expires on {_day(first.not_after)}, in {days} days",
-            "plan the vendor's update, or the check will fail from then on",
-        )
+    near = {certificate: case.policy.expiry.nearness(certificate, case.now) for certificate in ending}
+    for first in ending:
+        if near[first] is Nearness.FAIL:
+            return failed(
+                6,
+                f"{_expires(first, case.now)}, and the policy wants more than {case.policy.expiry.fail}",
+                "get the vendor's update now, or change expiry in the policy",
+            )
+    for first in ending:
+        if near[first] is Nearness.WARN:
+            return warned(6, _expires(first, case.now), "plan the vendor's update, or the check will fail from then on")
+    first = ending[0]
     return passed(6, f"all certificates are valid, the first to expire on {_day(first.not_after)}")
+
+
+def _expires(certificate: Certificate, now: datetime) -> str:
+    days = (certificate.not_after - now).days
+    return f"{certificate.label} expires on {_day(certificate.not_after)}, in {days} days"
 
 
 def _with_anchor(case: Case) -> tuple[Certificate, ...]:

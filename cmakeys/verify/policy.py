@@ -11,7 +11,8 @@ In a configuration file a policy is the section `policy`:
       algorithms: [ECDSA-P384, ECDSA-P521]      # signature algorithms by their SPDM names
       hashes: [SHA-384, SHA-512]
       clock: now                                # now, at-issuance, ignore
-      expiry-horizon-days: 30                   # a chain that ends within it gives a warning
+      expiry: {warn: 30d, fail: 0d}             # before the end of a chain: degraded, then rejected; or as 10%
+      root-expiry: {warn: 90d, fail: 0d}        # the same for the roots themselves: lint, status
       leaf-name: by-root                        # pcie, device-info, either, none; by-root: as each root's entry says
       leaf-names: {nvidia: device-info}         # per root, by its name
       required-steps: [1, 2, 3, 4, 5, 6, 8, 11] # not checked is not good enough here
@@ -24,7 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from enum import Enum, Flag
 from types import MappingProxyType
 from typing import TypeVar
@@ -44,6 +44,7 @@ from cmakeys.spdm.algorithms import (
 )
 from cmakeys.spdm.codes import Version
 from cmakeys.spdm.offer import Offer
+from cmakeys.x509.horizon import ROOT_EXPIRY, Expiry, Horizon
 
 _Algorithms = TypeVar("_Algorithms", bound=Flag)
 
@@ -53,8 +54,6 @@ INDISPENSABLE_STEPS = frozenset({2, 3, 4})
 
 NEVER_ADVISORY_STEPS = INDISPENSABLE_STEPS | {1, 11, 12}
 """Steps whose failure means that the evidence is forged or unusable, so that it always rejects."""
-
-MAX_HORIZON_DAYS = 36500
 
 
 class Clock(Enum):
@@ -74,7 +73,8 @@ class Policy:
     pqc: PqcAsym = SUPPORTED_PQC_ASYM
     hashes: BaseHash = SUPPORTED_BASE_HASH
     clock: Clock = Clock.NOW
-    horizon: timedelta = timedelta(days=30)
+    expiry: Expiry = Expiry()
+    root_expiry: Expiry = ROOT_EXPIRY
     leaf_name: LeafNameRule | None = None
     leaf_names: tuple[tuple[str, LeafNameRule], ...] = ()
     required: frozenset[int] = frozenset({1, 2, 3, 4, 5, 6, 8, 11})
@@ -131,7 +131,8 @@ class Policy:
             "algorithms": _names(self.asym) + _names(self.pqc),
             "hashes": _names(self.hashes),
             "clock": self.clock.value,
-            "expiry-horizon-days": self.horizon.days,
+            "expiry": _expiry_setting(self.expiry),
+            "root-expiry": _expiry_setting(self.root_expiry),
             "leaf-name": self.leaf_name.value if self.leaf_name else BY_ROOT,
             "leaf-names": {name: rule.value for name, rule in self.leaf_names},
             "required-steps": sorted(self.required),
@@ -190,11 +191,26 @@ def _hashes(node: Node) -> dict[str, object]:
     return {"hashes": chosen}
 
 
-def _horizon(node: Node) -> dict[str, object]:
-    days = node.number()
-    if days > MAX_HORIZON_DAYS:
-        raise node.problem(f"{days} days are more than a century")
-    return {"horizon": timedelta(days=days)}
+def _expiry(field_name: str) -> Callable[[Node], dict[str, object]]:
+    def read(node: Node) -> dict[str, object]:
+        ends = node.mapping(frozenset({"warn", "fail"}))
+        try:
+            return {field_name: Expiry(_horizon(ends["warn"]), _horizon(ends["fail"]))}
+        except UsageProblem as problem:
+            raise node.problem(problem.message, problem.hint) from None
+
+    return read
+
+
+def _horizon(node: Node) -> Horizon:
+    try:
+        return Horizon.parse(node.text())
+    except UsageProblem as problem:
+        raise node.problem(problem.message, problem.hint) from None
+
+
+def _expiry_setting(expiry: Expiry) -> dict[str, str]:
+    return {"warn": str(expiry.warn), "fail": str(expiry.fail)}
 
 
 def _leaf_name(node: Node) -> dict[str, object]:
@@ -224,7 +240,8 @@ SETTINGS: Mapping[str, Callable[[Node], dict[str, object]]] = MappingProxyType(
         "algorithms": _algorithms,
         "hashes": _hashes,
         "clock": lambda node: {"clock": node.member(Clock)},
-        "expiry-horizon-days": _horizon,
+        "expiry": _expiry("expiry"),
+        "root-expiry": _expiry("root_expiry"),
         "leaf-name": _leaf_name,
         "leaf-names": _leaf_names,
         "required-steps": _steps("required"),

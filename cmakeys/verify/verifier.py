@@ -5,6 +5,8 @@ This is the only place where steps become an outcome. The rules:
 * A step runs when the steps it needs have passed; otherwise it says which one stands in its way.
 * A broken protocol rule fails the step it belongs to; the steps before it still run on what was said until then.
 * Rejected: a step failed that is not advisory, or a required one was not checked, or nothing proved possession.
+* A clock that is plainly wrong judges no date: step 6 is not checked and the device degraded, not rejected, because the
+  fault is the machine's.
 * Evidence whose collection was cut short is `unreachable` and judged no further: a device must not fail a step because
   a cable did. A device that does not do CMA-SPDM is `unsupported`, unless it is enrolled: then it did once, and saying
   no more is a downgrade to nothing.
@@ -21,6 +23,7 @@ from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.algorithms import algorithm_name
 from cmakeys.verify import chain_steps, device_steps
 from cmakeys.verify.case import Case, anchor_root, failed, not_checked
+from cmakeys.verify.clock import Recorded
 from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.facts import Facts
 from cmakeys.verify.policy import INDISPENSABLE_STEPS, Policy
@@ -68,18 +71,20 @@ def verify(
     reference: ReferenceValues | None = None,
     expected_nonce: bytes | None = None,
     facts: Facts | None = None,
+    recorded: Recorded | None = None,
 ) -> Verdict:
     """Judge one piece of evidence.
 
     `now` is the aware time of the whole run. `expected_nonce` is the requester nonce that the caller chose; without
     it, the one that the evidence itself says was chosen. `facts` are those of `review(evidence)` where the caller has
-    them already. Never raises for anything that is in the evidence.
+    them already. `recorded` is the newest thing recorded on the machine whose time `now` is: a clock behind it
+    is wrong, and no date is judged by it. Never raises for anything that is in the evidence.
     """
     policy = policy or Policy()
     facts = facts or review(evidence)
     root = anchor_root(facts, rootset)
     nonce = expected_nonce if expected_nonce is not None else evidence.expected_nonce
-    case = Case(evidence, facts, rootset, policy, now, enrolment, reference, nonce, root)
+    case = Case(evidence, facts, rootset, policy, now, enrolment, reference, nonce, root, recorded)
     if evidence.ending.kind is EndingKind.UNREACHABLE:
         reason = f"could not find out: {evidence.ending.message}"
         return _verdict(case, Outcome.UNREACHABLE, _none_checked(reason, evidence.ending.hint), reason)
@@ -151,14 +156,15 @@ def _conclude(case: Case, steps: tuple[Step, ...]) -> tuple[Outcome, str]:
         first = serious[0]
         more = f" (and {len(serious) - 1} more)" if len(serious) > 1 else ""
         return Outcome.REJECTED, f"step {first.number}, {first.title}: {first.reason}{more}"
-    required = policy.required_steps(case.evidence.kind) | INDISPENSABLE_STEPS
+    blind = [step for step in steps if step.number == 6 and case.clock_fault and step.reason == case.clock_fault]
+    required = (policy.required_steps(case.evidence.kind) | INDISPENSABLE_STEPS) - {step.number for step in blind}
     skipped = [step for step in steps if step.number in required and step.outcome not in _GOOD]
     if skipped:
         first = skipped[0]
         return Outcome.REJECTED, f"step {first.number}, {first.title}, is required but was not checked: {first.reason}"
     if not any(steps[number - 1].outcome in _GOOD for number in (11, 12)):
         return Outcome.REJECTED, "nothing proves that the device holds the leaf's key (steps 11 and 12)"
-    remarks = [step for step in steps if step.outcome is StepOutcome.WARNED] + failures
+    remarks = [step for step in steps if step.outcome is StepOutcome.WARNED] + blind + failures
     root = case.root.name if case.root else "?"
     if remarks:
         first = remarks[0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from types import MappingProxyType
 
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa,
 from cryptography.x509 import ExtensionNotFound, SubjectKeyIdentifier
 
 from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.horizon import ROOT_EXPIRY, Expiry, Nearness
 from cmakeys.x509.issuing import (
     basic_constraints,
     claims_self_signature,
@@ -29,9 +30,6 @@ from cmakeys.x509.issuing import (
 )
 from cmakeys.x509.kernel import kernel_needed
 from cmakeys.x509.kernel import kernel_refusal as kernel_refusal
-
-EXPIRY_HORIZON = timedelta(days=90)
-"""How far ahead `lint_anchor` looks by default; replacing a root takes a vendor and a fleet some weeks."""
 
 MIN_RSA_BITS = 2048
 MIN_EC_BITS = 256
@@ -60,12 +58,14 @@ def lint_anchor(
     certificate: Certificate,
     *,
     now: datetime,
-    horizon: timedelta = EXPIRY_HORIZON,
+    expiry: Expiry = ROOT_EXPIRY,
+    clock_fault: str = "",
     test_roots: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
     """Say everything that speaks against `certificate` as an anchor, worst first.
 
-    `now` is an aware time. `test_roots` maps SHA-256 fingerprints of well-known test roots to their names.
+    `now` is an aware time; with a `clock_fault`, which says in words why it cannot be right, nothing is held against
+    it. `test_roots` maps SHA-256 fingerprints of well-known test roots to their names.
     """
     findings = [
         *_test_root(certificate, test_roots),
@@ -73,7 +73,7 @@ def lint_anchor(
         *_signature(certificate),
         *_strength(certificate),
         *_kernel(certificate),
-        *_dates(certificate, now, horizon),
+        *_dates(certificate, now, expiry, clock_fault),
         *_oddities(certificate),
     ]
     rank = list(Severity)
@@ -227,10 +227,18 @@ def _kernel(certificate: Certificate) -> Iterator[Finding]:
 # --- dates -----------------------------------------------------------------------------------------------------------
 
 
-def _dates(certificate: Certificate, now: datetime, horizon: timedelta) -> Iterator[Finding]:
+def _dates(certificate: Certificate, now: datetime, expiry: Expiry, clock_fault: str) -> Iterator[Finding]:
     begin, end = certificate.not_before, certificate.not_after
     if begin > end:
         yield Finding(Severity.ERROR, "validity", f"is never valid: begins {begin:%Y-%m-%d}, ends {end:%Y-%m-%d}")
+        return
+    if clock_fault:
+        yield Finding(
+            Severity.WARNING,
+            "clock",
+            f"its dates ({begin:%Y-%m-%d} to {end:%Y-%m-%d}) were not checked: {clock_fault}",
+            "set the clock, then lint again",
+        )
         return
     if now < begin:
         yield Finding(
@@ -239,22 +247,32 @@ def _dates(certificate: Certificate, now: datetime, horizon: timedelta) -> Itera
             f"not valid before {begin:%Y-%m-%d %H:%M}Z",
             "check this machine's clock; keep the root staged until then",
         )
-    if certificate.never_expires:
-        yield Finding(Severity.INFO, "never-expires", "never expires (year 9999)")
-    elif now > end:
-        yield Finding(
-            Severity.ERROR,
-            "expired",
-            f"expired on {end:%Y-%m-%d}; the kernel does not look at dates, cmakeys does",
-            "ask the vendor for the root that replaces it",
-        )
-    elif end - now <= horizon:
-        yield Finding(
-            Severity.WARNING,
-            "expires-soon",
-            f"expires on {end:%Y-%m-%d}, in {(end - now).days} days",
-            "ask the vendor for the root that replaces it and rotate",
-        )
+    match expiry.nearness(certificate, now):
+        case Nearness.ENDLESS:
+            yield Finding(Severity.INFO, "never-expires", "never expires (year 9999)")
+        case Nearness.OVER:
+            yield Finding(
+                Severity.ERROR,
+                "expired",
+                f"expired on {end:%Y-%m-%d}; the kernel does not look at dates, cmakeys does",
+                "ask the vendor for the root that replaces it",
+            )
+        case Nearness.FAIL:
+            yield Finding(
+                Severity.ERROR,
+                "expires-soon",
+                f"expires on {end:%Y-%m-%d}, in {(end - now).days} days, and the policy wants more than {expiry.fail}",
+                "ask the vendor for the root that replaces it and rotate",
+            )
+        case Nearness.WARN:
+            yield Finding(
+                Severity.WARNING,
+                "expires-soon",
+                f"expires on {end:%Y-%m-%d}, in {(end - now).days} days",
+                "ask the vendor for the root that replaces it and rotate",
+            )
+        case Nearness.FAR:
+            return
 
 
 # --- oddities --------------------------------------------------------------------------------------------------------

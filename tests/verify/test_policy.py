@@ -16,6 +16,7 @@ from cmakeys.roots.root import LeafNameRule
 from cmakeys.spdm.algorithms import BaseAsym, BaseHash, PqcAsym
 from cmakeys.spdm.codes import Version
 from cmakeys.verify.policy import NEVER_ADVISORY_STEPS, SETTINGS, Clock, Policy, read_policy
+from cmakeys.x509.horizon import Expiry, Horizon
 from tests.verify.cases import root
 
 POLICY = """\
@@ -24,7 +25,8 @@ policy:
   algorithms: [ECDSA-P384, ML-DSA-65]
   hashes: [SHA-384, SHA3-512]
   clock: at-issuance
-  expiry-horizon-days: 7
+  expiry: {warn: 7d, fail: 36h}
+  root-expiry: {warn: 25%, fail: 1w}
   leaf-name: either
   leaf-names: {acme: none}
   required-steps: [1, 10]
@@ -55,7 +57,8 @@ def test_every_setting_is_read() -> None:
         pqc=PqcAsym.ML_DSA_65,
         hashes=BaseHash.SHA_384 | BaseHash.SHA3_512,
         clock=Clock.AT_ISSUANCE,
-        horizon=timedelta(days=7),
+        expiry=Expiry(Horizon(timedelta(days=7)), Horizon(timedelta(hours=36))),
+        root_expiry=Expiry(Horizon(percent=25), Horizon(timedelta(days=7))),
         leaf_name=LeafNameRule.EITHER,
         leaf_names=(("acme", LeafNameRule.NONE),),
         required=frozenset({1, 10}),
@@ -73,7 +76,7 @@ def test_settings_written_to_a_file_give_the_same_policy(policy: Policy) -> None
 
 def test_a_setting_that_is_not_there_stays_as_it_was() -> None:
     base = Policy(clock=Clock.IGNORE)
-    assert read_policy(b"policy: {expiry-horizon-days: 1}", "p", base).clock is Clock.IGNORE
+    assert read_policy(b"policy: {expiry: {warn: 1d, fail: 0d}}", "p", base).clock is Clock.IGNORE
 
 
 @pytest.mark.parametrize(
@@ -89,8 +92,11 @@ def test_a_setting_that_is_not_there_stays_as_it_was() -> None:
         ("policy:\n  advisory-steps: [3]", 2, "cannot be advisory"),
         ("policy:\n  required-steps: [13]\n  advisory-steps: [13]", 2, "cannot be advisory"),
         ("policy:\n  required-steps: [15]", 2, "numbered 1 to 14"),
-        ("policy:\n  expiry-horizon-days: -1", 2, "not a decimal number"),
-        ("policy:\n  expiry-horizon-days: 99999", 2, "century"),
+        ("policy:\n  expiry: {warn: 90, fail: 0d}", 2, "'90' is not a horizon"),
+        ("policy:\n  expiry: {warn: 99999d, fail: 0d}", 2, "99999 days are no horizon"),
+        ("policy:\n  expiry:\n    warn: 10d\n    fail: 101%", 4, "more than a whole lifetime"),
+        ("policy:\n  expiry: {warn: 10d}", 2, "fail missing"),
+        ("policy:\n  root-expiry: {warn: 1d, fail: 2d}", 2, "fails 2d before the end, and warns only 1d"),
         ("policy:\n  leaf-names: either", 2, "root names with a rule"),
         ("policy:\n  require-measurements: perhaps", 2, "not known"),
         ("other: {}", 1, "unknown key 'other'"),

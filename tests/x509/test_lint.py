@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import x25519
 
 from cmakeys.x509.bundle import read_certificates
 from cmakeys.x509.certificate import Certificate
+from cmakeys.x509.horizon import Expiry, Horizon
 from cmakeys.x509.lint import Finding, Severity, kernel_refusal, lint_anchor
 from tests.x509.pki import (
     CA_USAGE,
@@ -194,9 +195,22 @@ class TestDates:
         root = issue("Root").certificate
         almost = NOT_AFTER - timedelta(days=300)
         assert lint_anchor(root, now=almost) == ()
-        (finding,) = lint_anchor(root, now=almost, horizon=timedelta(days=365))
+        (finding,) = lint_anchor(root, now=almost, expiry=Expiry(Horizon(timedelta(days=365))))
         assert finding.code == "expires-soon"
         assert "2090-01-01, in 300 days" in finding.message
+
+    def test_the_second_horizon_refuses_what_the_first_warned_of(self) -> None:
+        expiry = Expiry(Horizon(timedelta(days=365)), Horizon(timedelta(days=30)))
+        root = issue("Root").certificate
+        (finding,) = lint_anchor(root, now=NOT_AFTER - timedelta(days=29), expiry=expiry)
+        assert (finding.code, finding.severity) == ("expires-soon", ERROR)
+        assert "the policy wants more than 30d" in finding.message
+
+    @pytest.mark.parametrize("now", [NOT_BEFORE - timedelta(days=1), NOW, NOT_AFTER + timedelta(days=1)])
+    def test_a_clock_that_cannot_be_right_is_said_once_and_judges_nothing(self, now: datetime) -> None:
+        (finding,) = lint_anchor(issue("Root").certificate, now=now, clock_fault="it is 1970 here")
+        assert (finding.code, finding.severity) == ("clock", WARNING)
+        assert "not checked: it is 1970 here" in finding.message
 
     @pytest.mark.parametrize("now", [NOW, FOREVER, datetime.max.replace(tzinfo=UTC)])
     def test_year_9999_never_expires_whatever_the_clock_says(self, now: datetime) -> None:
