@@ -29,10 +29,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Room:
-    """The guest, and what sits behind the mailboxes of its controllers."""
+    """The guest, and what sits behind the mailboxes of its controllers: of the last one nothing does."""
 
     guest: Guest
     seats: tuple[Seat, ...]
+
+    @property
+    def dead(self) -> str:
+        """The function whose responder has gone."""
+        return self.guest.functions[-1]
 
     def renew(self) -> None:
         """A machine just started: no file of ours, an empty `.cma`, honest devices."""
@@ -47,9 +52,10 @@ def _room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     if reason := why_not():
         pytest.skip(reason)
     seats = (Seat(honest("0001")), Seat(honest("0002")))
-    with Server(seats) as server:
-        ports = [place.port for place in server.places]
+    with Server(seats) as server, Server([Seat(honest("0003"))]) as mortal:
+        ports = [place.port for place in (*server.places, *mortal.places)]
         with started(tmp_path_factory.mktemp("guest"), ports) as guest:
+            mortal.stop()  # QEMU connects once, when it starts
             yield Room(guest, seats)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
+import io
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -218,3 +222,42 @@ def managed_rings() -> list[int]:
     """The serials of the keyrings directly in `.cma`."""
     kernel = Raw()
     return [key for key in kernel.members(kernel.ring(".cma")) if kernel.describe(key).is_keyring]
+
+
+# -- devices -----------------------------------------------------------------------------------------------------------
+
+FUNCTIONS = Path("/sys/bus/pci/devices")
+
+
+def unbind(function: str) -> None:
+    """Take the driver away from a function."""
+    (FUNCTIONS / function / "driver/unbind").write_text(function)
+
+
+def probe(function: str) -> None:
+    """Let the kernel find a driver for a function."""
+    Path("/sys/bus/pci/drivers_probe").write_text(function)
+
+
+def at_once(count: int, words: Sequence[str]) -> list[int]:
+    """The exit codes of some runs of the command that begin together."""
+    from cmakeys.cli.app import main
+
+    children = []
+    for _ in range(count):
+        child = os.fork()
+        if not child:
+            os._exit(main(words))
+        children.append(child)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def while_locked(function: str, words: Sequence[str]) -> tuple[int, str]:
+    """Exit code and stdout of the command while somebody else holds the function's lock."""
+    from cmakeys.cli.app import main
+
+    with (FUNCTIONS / function / "config").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            return main(words), said.getvalue()

@@ -6,20 +6,14 @@ import pytest
 from cryptography.x509 import SubjectKeyIdentifier
 
 from cmakeys.emulator.pki import VendorAuthority
-from cmakeys.roots.record import render_pem
 from cmakeys.x509.certificate import Certificate
 from tests.guest import inside
 from tests.guest.conftest import Room
 from tests.guest.machine import Guest
+from tests.guest.trust import trust
 from tests.keyring.kernel import NOBODY
 from tests.workbench import vendor
 from tests.x509.pki import issue
-
-
-def trust(guest: Guest, name: str, certificate: Certificate) -> None:
-    """Add a root to the guest's store."""
-    words = ("roots", "add", "-", "--name", name, "--fingerprint", certificate.fingerprint)
-    guest.cmakeys(*words, data=render_pem(certificate)).check()
 
 
 def rsa(name: str, number: int = 0) -> Certificate:
