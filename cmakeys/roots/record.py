@@ -12,6 +12,11 @@ be told from a whole one:
       leaf-name: device-info          # algorithms (ECDSA-P384), versions (1.1); pcie device-info either none
     provenance:
       source: nvidia.pem              # also added-at, added-by, reason, catalogue
+    rotation:                         # what replaces this root
+      successor: 38d4ed3b…            # SHA-256 of the other root's certificate
+      started: 2026-11-22T08:00:00Z
+      overlap-until: 2026-12-22T08:00:00Z
+      successor-was: staged           # left out: it was not there before
 
 `deny.yaml` and every `<anything>.deny.yaml`:
 
@@ -46,7 +51,7 @@ from cmakeys.roots.document import (
     read_document,
     render_document,
 )
-from cmakeys.roots.root import Constraints, LeafNameRule, LifeCycle, Provenance, Root
+from cmakeys.roots.root import Constraints, LeafNameRule, LifeCycle, Provenance, Root, Rotation
 from cmakeys.x509.certificate import MAX_CERTIFICATE_SIZE, Certificate, CertificateProblem
 
 SCHEMA = 1
@@ -103,7 +108,7 @@ def read_root(name: str, record: bytes, pem: bytes, *, record_source: str, pem_s
     document = read_document(record, record_source)
     fields = document.mapping(
         frozenset({"schema", "certificate", "state"}),
-        frozenset({"distrust-after", "constraints", "provenance"}),
+        frozenset({"distrust-after", "constraints", "provenance", "rotation"}),
     )
     _check_schema(fields["schema"])
     fingerprint = _sha256(fields["certificate"])
@@ -119,7 +124,8 @@ def read_root(name: str, record: bytes, pem: bytes, *, record_source: str, pem_s
     provenance = _read_provenance(fields["provenance"]) if "provenance" in fields else Provenance()
     after = fields["distrust-after"].time() if "distrust-after" in fields else None
     try:
-        return Root(name, certificate, state, constraints, provenance, after)
+        rotation = _read_rotation(fields["rotation"]) if "rotation" in fields else None
+        return Root(name, certificate, state, constraints, provenance, after, rotation)
     except UsageProblem as error:
         raise DocumentProblem(error.message, object=record_source, hint=error.hint) from None
 
@@ -142,6 +148,8 @@ def render_root(root: Root) -> bytes:
         "catalogue": _shown(root.provenance.catalogue),
     }
     content["provenance"] = {key: value for key, value in provenance.items() if value}
+    if root.rotation is not None:
+        content["rotation"] = _render_rotation(root.rotation)
     return render_document(content)
 
 
@@ -257,6 +265,27 @@ def _read_provenance(node: Node) -> Provenance:
         reason=texts.get("reason", ""),
         catalogue=texts.get("catalogue", ""),
     )
+
+
+def _read_rotation(node: Node) -> Rotation:
+    fields = node.mapping(frozenset({"successor", "started", "overlap-until"}), frozenset({"successor-was"}))
+    return Rotation(
+        successor=_sha256(fields["successor"]),
+        started=fields["started"].time(),
+        overlap_until=fields["overlap-until"].time(),
+        successor_was=fields["successor-was"].member(LifeCycle) if "successor-was" in fields else None,
+    )
+
+
+def _render_rotation(rotation: Rotation) -> dict[str, object]:
+    content: dict[str, object] = {
+        "successor": rotation.successor,
+        "started": _time_text(rotation.started),
+        "overlap-until": _time_text(rotation.overlap_until),
+    }
+    if rotation.successor_was is not None:
+        content["successor-was"] = rotation.successor_was.value
+    return content
 
 
 def _check_schema(node: Node) -> None:

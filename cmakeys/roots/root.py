@@ -133,6 +133,26 @@ class Provenance:
     catalogue: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """That a root is being replaced, or was: it stands in the old root's own record, so that it survives anything.
+
+    `successor` is the SHA-256 of the new root's certificate and `successor_was` the state that one had before, None if
+    it was not there. Until `overlap_until` the old root stays. Raises `UsageProblem` for a date without a time zone.
+    """
+
+    successor: str
+    started: datetime
+    overlap_until: datetime
+    successor_was: LifeCycle | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be compared or written."""
+        for when in (self.started, self.overlap_until):
+            if when.tzinfo is None:
+                raise UsageProblem("a date of a rotation needs a time zone", hint="end it with Z")
+
+
 def check_name(name: str) -> str:
     """Return `name` if it can name a root.
 
@@ -151,7 +171,8 @@ def check_name(name: str) -> str:
 class Root:
     """A vendor's certificate as this machine holds it.
 
-    `distrust_after`, when set, bounds the notBefore of a *leaf*: devices issued later are not believed.
+    `distrust_after`, when set, bounds the notBefore of a *leaf*: devices issued later are not believed. `rotation` says
+    what replaces the root; it is under way while the root is retiring.
     Raises `UsageProblem` for a name that cannot be a file name or a date without a time zone.
     """
 
@@ -161,6 +182,7 @@ class Root:
     constraints: Constraints = field(default_factory=Constraints)
     provenance: Provenance = field(default_factory=Provenance)
     distrust_after: datetime | None = None
+    rotation: Rotation | None = None
 
     def __post_init__(self) -> None:
         """Check what every other module then relies on."""
@@ -168,6 +190,8 @@ class Root:
         for when in (self.distrust_after, self.provenance.added_at):
             if when is not None and when.tzinfo is None:
                 raise UsageProblem("a date of a root needs a time zone", object=self.name, hint="end it with Z")
+        if self.rotation is not None and self.rotation.successor == self.fingerprint:
+            raise UsageProblem("a root cannot replace itself", object=self.name)
 
     @property
     def fingerprint(self) -> str:

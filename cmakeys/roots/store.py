@@ -288,4 +288,4 @@ def _limit(name: str) -> int:
 
 def _decision(root: Root) -> tuple[object, ...]:
     """What of a root decides something: provenance does not."""
-    return root.name, root.certificate, root.state, root.constraints, root.distrust_after
+    return root.name, root.certificate, root.state, root.constraints, root.distrust_after, root.rotation

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmakeys.errors import EnvironmentProblem
-from cmakeys.roots.document import DocumentProblem
+from cmakeys.roots.document import DocumentProblem, render_document
 from cmakeys.roots.record import (
     MAX_PEM_SIZE,
     StoreProblem,
@@ -20,7 +20,7 @@ from cmakeys.roots.record import (
     render_pem,
     render_root,
 )
-from cmakeys.roots.root import Constraints, LeafNameRule, LifeCycle, Provenance, Root
+from cmakeys.roots.root import Constraints, LeafNameRule, LifeCycle, Provenance, Root, Rotation
 from cmakeys.roots.rootset import DenyEntry, DenyKind
 from tests.roots.trust import certificate, root
 
@@ -45,6 +45,7 @@ roots = st.builds(
     ),
     st.builds(Provenance, printable, st.none() | times, printable, printable, printable),
     st.none() | times,
+    st.none() | st.builds(Rotation, st.just("ab" * 32), times, times, st.none() | st.sampled_from(LifeCycle)),
 )
 
 
@@ -61,6 +62,37 @@ def read(entry: Root, record: bytes | None = None, pem: bytes | None = None) -> 
 @given(roots)
 def test_a_written_root_is_read_back(entry: Root) -> None:
     assert read(entry) == entry
+
+
+ROTATION = {
+    "successor": "ab" * 32,
+    "started": "2040-01-01T00:00:00Z",
+    "overlap-until": "2040-02-01T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"successor": "ab"}, "not a SHA-256"),
+        ({"successor": A.fingerprint}, "cannot replace itself"),
+        ({"started": "2040-01-01"}, "not a time"),
+        ({"overlap-until": ""}, "not a time"),
+        ({"successor-was": "unknown"}, "not known here"),
+        ({"finished": "2040-01-01T00:00:00Z"}, "unknown key 'finished'"),
+    ],
+)
+def test_a_rotation_that_is_not_one_is_named(change: dict[str, str], complaint: str) -> None:
+    record = render_root(A) + render_document({"rotation": ROTATION | change})
+    with pytest.raises(DocumentProblem, match=complaint):
+        read(A, record=record)
+
+
+@pytest.mark.parametrize("key", ROTATION)
+def test_a_rotation_is_not_half_there(key: str) -> None:
+    rest = {name: text for name, text in ROTATION.items() if name != key}
+    with pytest.raises(DocumentProblem, match=f"{key} missing"):
+        read(A, record=render_root(A) + render_document({"rotation": rest}))
 
 
 @given(st.text(max_size=50))
