@@ -41,6 +41,7 @@ from cmakeys.verify.verifier import verify
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.identity import PciIdentity, leaf_names
 from cmakeys.x509.pin import PinKind, compute_pin
+from cmakeys.x509.revocation import RevocationRecords
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds for one device, all attempts together."""
@@ -62,7 +63,8 @@ class Target:
 class Conditions:
     """What every device of one run is held against. `now` is the aware time of the whole run, `timeout` seconds.
 
-    `reach` opens a way to an address within a deadline. `recorded` is the newest thing that this machine has recorded.
+    `reach` opens a way to an address within a deadline. `recorded` is the newest thing that this machine has recorded,
+    `revocation` every revocation list and response at hand.
     """
 
     rootset: RootSet
@@ -72,6 +74,7 @@ class Conditions:
     backoff: Backoff = field(default_factory=lambda: Backoff(attempts=4, first=0.2))
     reach: Callable[[str, Deadline], Transport] = open_transport
     recorded: Recorded | None = None
+    revocation: RevocationRecords = field(default_factory=RevocationRecords)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,7 @@ def judge(evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Condi
         reference=ReferenceValues(enrolled.measurements) if enrolled and enrolled.measurements else None,
         facts=facts,
         recorded=conditions.recorded,
+        revocation=conditions.revocation,
     )
     return Judgement(verdict, facts.negotiation)
 
@@ -336,6 +340,7 @@ def candidate(wish: Wish, conditions: Conditions) -> Candidate:
         now=conditions.now,
         facts=facts,
         recorded=conditions.recorded,
+        revocation=conditions.revocation,
     )
     _refuse_unhealthy(verdict)
     chain = facts.certificates

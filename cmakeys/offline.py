@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from cmakeys.verify.clock import Recorded
 from cmakeys.verify.policy import Policy
 from cmakeys.verify.verdict import Verdict
 from cmakeys.verify.verifier import verify
+from cmakeys.x509.revocation import RevocationRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Bench:
     chain: Path | None = None
     expected_nonce: bytes | None = None
     recorded: Recorded | None = None
+    revocation: RevocationRecords = field(default_factory=RevocationRecords)
 
     def judge(self, file: Path) -> Verdict | CmakeysError:
         """The verdict on one file, or why it could not be read."""
@@ -48,6 +50,7 @@ class Bench:
             now=self.now,
             expected_nonce=self.expected_nonce,
             recorded=self.recorded,
+            revocation=self.revocation,
         )
 
 

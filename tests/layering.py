@@ -11,7 +11,19 @@ import sys
 from collections.abc import Iterator
 
 BELOW_CHECK = frozenset({"x509", "spdm", "transports", "devices", "roots", "evidence", "keyring", "verify"})
-BELOW_CLI = BELOW_CHECK | {"errors", "files", "emulator", "images", "check", "clock", "config", "offline", "reports"}
+BELOW_CLI = BELOW_CHECK | {
+    "errors",
+    "files",
+    "emulator",
+    "images",
+    "check",
+    "clock",
+    "config",
+    "offline",
+    "revocation",
+    "status",
+    "reports",
+}
 
 # Who may import whom, by package or top module of cmakeys. Everyone may import itself and `errors`.
 ALLOWED: dict[str, frozenset[str]] = {
@@ -28,11 +40,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "keyring": frozenset({"x509", "roots"}),
     "images": frozenset({"roots"}),
     "verify": frozenset({"x509", "spdm", "roots", "evidence"}),
+    "revocation": frozenset({"x509", "files", "lock"}),
     "clock": frozenset({"devices", "roots", "verify"}),
     "check": BELOW_CHECK,
     "config": frozenset({"roots", "verify"}),
-    "offline": frozenset({"roots", "evidence", "verify"}),
-    "reports": BELOW_CHECK - {"transports"},
+    "offline": frozenset({"x509", "roots", "evidence", "verify"}),
+    "reports": (BELOW_CHECK - {"transports"}) | {"status"},
     "cli": BELOW_CLI,
     "__main__": frozenset({"cli"}),
     "__init__": frozenset(),

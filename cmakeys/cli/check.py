@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmakeys.cli.nouns import noun_app
-from cmakeys.cli.options import SYSTEM, DryRun, Json, StateDir, Sysroot, state_directory
+from cmakeys.cli.options import SYSTEM, CrlOption, DryRun, Json, OcspOption, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import Output, verb
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def check(
         int | None,
         typer.Option("--jobs", "-j", min=1, max=1024, help="Devices to ask at the same time (64)."),
     ] = None,
+    crl: CrlOption = None,
+    ocsp: OcspOption = None,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -59,7 +61,8 @@ def check(
         try:
             register = Register(state_directory(sysroot, state_dir))
             wanted = _wanted(register, devices or (), all_devices=all_devices)
-            results = run(wanted, conditions(sysroot, state_dir, timeout), jobs=jobs or DEFAULT_JOBS)
+            held_against = conditions(sysroot, state_dir, timeout, [*(crl or ()), *(ocsp or ())])
+            results = run(wanted, held_against, jobs=jobs or DEFAULT_JOBS)
         except (CmakeysError, OSError) as error:
             if not nagios:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,12 +10,25 @@ from cmakeys.check import Conditions
 from cmakeys.cli.options import state_directory
 from cmakeys.clock import newest_record
 from cmakeys.config import load_config
+from cmakeys.revocation.store import RevocationStore, read_file, records
 from cmakeys.roots.store import RootStore
 
 
-def conditions(sysroot: Path, state_dir: Path | None, timeout: float | None) -> Conditions:
-    """The conditions of a run in the tree at `sysroot`; `timeout` in seconds stands for the configured one."""
+def conditions(
+    sysroot: Path, state_dir: Path | None, timeout: float | None, revocation_files: Sequence[Path] = ()
+) -> Conditions:
+    """The conditions of a run in the tree at `sysroot`; `timeout` in seconds stands for the configured one.
+
+    `revocation_files` come on top of the lists and responses that the machine keeps.
+    """
     config = load_config(sysroot)
     seconds = config.timeout if timeout is None else timeout
-    recorded = newest_record(state_directory(sysroot, state_dir))
-    return Conditions(RootStore(sysroot).load(), config.policy, datetime.now(UTC), seconds, recorded=recorded)
+    state = state_directory(sysroot, state_dir)
+    return Conditions(
+        RootStore(sysroot).load(),
+        config.policy,
+        datetime.now(UTC),
+        seconds,
+        recorded=newest_record(state),
+        revocation=RevocationStore(sysroot, state).load() + records([read_file(path) for path in revocation_files]),
+    )

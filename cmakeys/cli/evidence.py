@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmakeys.cli.nouns import noun_app
-from cmakeys.cli.options import SYSTEM, Json, Sysroot, state_directory
+from cmakeys.cli.options import SYSTEM, CrlOption, Json, OcspOption, Sysroot, state_directory
 from cmakeys.cli.output import Output, plain, verb
 from cmakeys.reports.terminal import Tone
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cmakeys.roots.rootset import RootSet
     from cmakeys.verify.policy import Policy
     from cmakeys.verify.verdict import Verdict
+    from cmakeys.x509.revocation import RevocationRecords
 
 app = noun_app("Keep what a device said, look at it, and judge it again anywhere.")
 
@@ -169,6 +170,8 @@ def verify_files(
         str | None,
         typer.Option("--expect-nonce", metavar="HEX", help="The nonce that the evidence must have been made for."),
     ] = None,
+    crl: CrlOption = None,
+    ocsp: OcspOption = None,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, max=256, metavar="N", help="Judge the files in N processes.")
     ] = 1,
@@ -185,7 +188,8 @@ def verify_files(
         now = datetime.now(UTC)
         rootset = _given_roots(out, root, now) if root else _stored_roots(sysroot)
         recorded = newest_record(state_directory(sysroot, None))
-        bench = Bench(rootset, _policy(policy, sysroot), now, chain, _nonce(expect_nonce), recorded)
+        revocation = _revocation([*(crl or ()), *(ocsp or ())], None if root else sysroot)
+        bench = Bench(rootset, _policy(policy, sysroot), now, chain, _nonce(expect_nonce), recorded, revocation)
         results = _judge(out, bench, files, jobs)
         _report(out, results)
 
@@ -248,6 +252,16 @@ def _stored_roots(sysroot: Path) -> RootSet:
     from cmakeys.roots.store import RootStore
 
     return RootStore(sysroot).load()
+
+
+def _revocation(files: Sequence[Path], sysroot: Path | None) -> RevocationRecords:
+    """The lists and responses in `files`, with those of the machine unless its roots do not count either."""
+    from cmakeys.revocation.store import RevocationStore, read_file, records
+
+    given = records([read_file(path) for path in files])
+    if sysroot is None:
+        return given
+    return RevocationStore(sysroot, state_directory(sysroot, None)).load() + given
 
 
 def _policy(file: Path | None, sysroot: Path) -> Policy:

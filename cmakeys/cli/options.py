@@ -28,6 +28,15 @@ StateDir = Annotated[
     typer.Option("--state-dir", metavar="DIR", help="Keep the register, journal and evidence in DIR."),
 ]
 
+CrlOption = Annotated[
+    list[Path] | None,
+    typer.Option("--crl", metavar="FILE", help="Also look into this revocation list; may be repeated."),
+]
+OcspOption = Annotated[
+    list[Path] | None,
+    typer.Option("--ocsp", metavar="FILE", help="Also look into this OCSP response; may be repeated."),
+]
+
 
 def state_directory(sysroot: Path, state_dir: Path | None) -> Path:
     """Where the register, the journal and saved evidence live: `--state-dir` wins over `--sysroot`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cmakeys.evidence.model import Evidence
@@ -14,8 +14,10 @@ from cmakeys.verify.facts import Facts
 from cmakeys.verify.policy import Clock, Policy
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.verdict import Step, StepOutcome
+from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.chain import find_anchor
 from cmakeys.x509.identity import PciIdentity
+from cmakeys.x509.revocation import RevocationRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,15 @@ class Case:
     expected_nonce: bytes | None
     root: Root | None
     recorded: Recorded | None = None
+    revocation: RevocationRecords = field(default_factory=RevocationRecords)
+
+    @property
+    def path(self) -> tuple[Certificate, ...]:
+        """The chain from the anchor downwards, whether the device included it or not; without one, what there is."""
+        certificates = self.facts.certificates
+        if self.root is None or self.root.certificate in certificates:
+            return certificates
+        return (self.root.certificate, *certificates)
 
     @property
     def clock_fault(self) -> str:

@@ -1,4 +1,4 @@
-"""Steps 2 to 8: the certificate chain, from its form to the profile of its leaf.
+"""Steps 2 to 6 and 8: the certificate chain, from its form to the profile of its leaf.
 
 Each function is one numbered step and is called only when the steps it builds on have passed (see `verifier.NEEDS`).
 """
@@ -78,7 +78,7 @@ def step_3(case: Case) -> Step:
 
 def step_4(case: Case) -> Step:
     """A trusted root vouches for the chain, and nothing in the chain is denied or distrusted."""
-    certificates, rootset = _with_anchor(case), case.rootset
+    certificates, rootset = case.path, case.rootset
     leaf = certificates[-1]
     for certificate in certificates:
         entry = rootset.denied(certificate, leaf)
@@ -183,7 +183,7 @@ def step_6(case: Case) -> Step:
         return not_checked(6, "the policy ignores dates")
     if case.clock_fault:
         return not_checked(6, case.clock_fault, CLOCK_HINT)
-    certificates = _with_anchor(case)
+    certificates = case.path
     leaf = certificates[-1]
     at = case.now if clock is Clock.NOW else leaf.not_before
     faults = check_validity(certificates, at)
@@ -219,21 +219,6 @@ def step_6(case: Case) -> Step:
 def _expires(certificate: Certificate, now: datetime) -> str:
     days = (certificate.not_after - now).days
     return f"{certificate.label} expires on {_day(certificate.not_after)}, in {days} days"
-
-
-def _with_anchor(case: Case) -> tuple[Certificate, ...]:
-    certificates = case.facts.certificates
-    if case.root is None or case.root.certificate in certificates:
-        return certificates
-    return (case.root.certificate, *certificates)
-
-
-# --- step 7: revocation ----------------------------------------------------------------------------------------------
-
-
-def step_7(_case: Case) -> Step:
-    """No revocation list is looked at yet, and none is fetched."""
-    return not_checked(7, "no revocation list was given")
 
 
 # --- step 8: the leaf's profile --------------------------------------------------------------------------------------

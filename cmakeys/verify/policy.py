@@ -17,6 +17,8 @@ In a configuration file a policy is the section `policy`:
       leaf-names: {nvidia: device-info}         # per root, by its name
       required-steps: [1, 2, 3, 4, 5, 6, 8, 11] # not checked is not good enough here
       required-report-steps: [2, 3, 4, 12]      # the same for a vendor's signed report
+      revocation: use-if-present                # off; require: what nothing is known about is not good enough
+      revocation-horizon: 7d                    # how long after its time a list still counts, with a warning
       advisory-steps: [13]                      # a failure here gives `degraded`, not `rejected`
       require-measurements: false               # refuse a device that does not sign measurements
 """
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import Enum, Flag
 from types import MappingProxyType
 from typing import TypeVar
@@ -64,6 +67,14 @@ class Clock(Enum):
     IGNORE = "ignore"
 
 
+class RevocationRule(Enum):
+    """What revocation lists are to a check: nothing, what they say where there are any, or a must."""
+
+    OFF = "off"
+    USE_IF_PRESENT = "use-if-present"
+    REQUIRE = "require"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """See the head of this module. Raises `UsageProblem` for a policy that makes no sense."""
@@ -75,6 +86,8 @@ class Policy:
     clock: Clock = Clock.NOW
     expiry: Expiry = Expiry()
     root_expiry: Expiry = ROOT_EXPIRY
+    revocation: RevocationRule = RevocationRule.USE_IF_PRESENT
+    revocation_horizon: Horizon = Horizon(timedelta(days=7))
     leaf_name: LeafNameRule | None = None
     leaf_names: tuple[tuple[str, LeafNameRule], ...] = ()
     required: frozenset[int] = frozenset({1, 2, 3, 4, 5, 6, 8, 11})
@@ -103,11 +116,20 @@ class Policy:
                 hint="a step is required or advisory, and 1, 2, 3, 4, 11 and 12 always count",
             )
 
+        if self.revocation is RevocationRule.OFF and 7 in self.required | self.required_of_reports:
+            raise UsageProblem(
+                "step 7 is required, and revocation is off",
+                object="policy revocation",
+                hint="choose revocation: require, or take step 7 out of the required steps",
+            )
+
     def required_steps(self, kind: EvidenceKind) -> frozenset[int]:
         """The steps that must have been checked for this kind of evidence."""
         steps = self.required if kind is EvidenceKind.CONVERSATION else self.required_of_reports
         if self.require_measurements:
             steps |= {12}
+        if self.revocation is RevocationRule.REQUIRE:
+            steps |= {7}
         if self.clock is Clock.IGNORE:
             steps -= {6}
         return steps | INDISPENSABLE_STEPS
@@ -133,6 +155,8 @@ class Policy:
             "clock": self.clock.value,
             "expiry": _expiry_setting(self.expiry),
             "root-expiry": _expiry_setting(self.root_expiry),
+            "revocation": self.revocation.value,
+            "revocation-horizon": str(self.revocation_horizon),
             "leaf-name": self.leaf_name.value if self.leaf_name else BY_ROOT,
             "leaf-names": {name: rule.value for name, rule in self.leaf_names},
             "required-steps": sorted(self.required),
@@ -242,6 +266,8 @@ SETTINGS: Mapping[str, Callable[[Node], dict[str, object]]] = MappingProxyType(
         "clock": lambda node: {"clock": node.member(Clock)},
         "expiry": _expiry("expiry"),
         "root-expiry": _expiry("root_expiry"),
+        "revocation": lambda node: {"revocation": node.member(RevocationRule)},
+        "revocation-horizon": lambda node: {"revocation_horizon": _horizon(node)},
         "leaf-name": _leaf_name,
         "leaf-names": _leaf_names,
         "required-steps": _steps("required"),

@@ -5,8 +5,8 @@ This is the only place where steps become an outcome. The rules:
 * A step runs when the steps it needs have passed; otherwise it says which one stands in its way.
 * A broken protocol rule fails the step it belongs to; the steps before it still run on what was said until then.
 * Rejected: a step failed that is not advisory, or a required one was not checked, or nothing proved possession.
-* A clock that is plainly wrong judges no date: step 6 is not checked and the device degraded, not rejected, because the
-  fault is the machine's.
+* A clock that is plainly wrong judges no date: steps 6 and 7 are not checked and the device degraded, not rejected,
+  because the fault is the machine's.
 * Evidence whose collection was cut short is `unreachable` and judged no further: a device must not fail a step because
   a cable did. A device that does not do CMA-SPDM is `unsupported`, unless it is enrolled: then it did once, and saying
   no more is a downgrade to nothing.
@@ -21,7 +21,7 @@ from types import MappingProxyType
 from cmakeys.evidence.model import EndingKind, Evidence
 from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.algorithms import algorithm_name
-from cmakeys.verify import chain_steps, device_steps
+from cmakeys.verify import chain_steps, device_steps, revocation_step
 from cmakeys.verify.case import Case, anchor_root, failed, not_checked
 from cmakeys.verify.clock import Recorded
 from cmakeys.verify.enrolment import Enrolment
@@ -30,6 +30,7 @@ from cmakeys.verify.policy import INDISPENSABLE_STEPS, Policy
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.review import review
 from cmakeys.verify.verdict import STEP_TITLES, Outcome, Step, StepOutcome, Verdict
+from cmakeys.x509.revocation import RevocationRecords
 
 STEPS: Mapping[int, Callable[[Case], Step]] = MappingProxyType(
     {
@@ -39,7 +40,7 @@ STEPS: Mapping[int, Callable[[Case], Step]] = MappingProxyType(
         4: chain_steps.step_4,
         5: chain_steps.step_5,
         6: chain_steps.step_6,
-        7: chain_steps.step_7,
+        7: revocation_step.step_7,
         8: chain_steps.step_8,
         9: device_steps.step_9,
         10: device_steps.step_10,
@@ -50,7 +51,7 @@ STEPS: Mapping[int, Callable[[Case], Step]] = MappingProxyType(
     }
 )
 
-NEEDS: Mapping[int, int] = MappingProxyType({4: 3, 5: 4, 6: 3, 8: 3, 9: 4, 10: 3, 11: 3, 12: 3, 13: 12})
+NEEDS: Mapping[int, int] = MappingProxyType({4: 3, 5: 4, 6: 3, 7: 4, 8: 3, 9: 4, 10: 3, 11: 3, 12: 3, 13: 12})
 """The step that must have passed before another one means anything. Step 3 needs certificates, whatever step 2 says
 about their form, so that a chain with one odd extension is still shown to be signed or not."""
 
@@ -72,19 +73,33 @@ def verify(
     expected_nonce: bytes | None = None,
     facts: Facts | None = None,
     recorded: Recorded | None = None,
+    revocation: RevocationRecords | None = None,
 ) -> Verdict:
     """Judge one piece of evidence.
 
     `now` is the aware time of the whole run. `expected_nonce` is the requester nonce that the caller chose; without
     it, the one that the evidence itself says was chosen. `facts` are those of `review(evidence)` where the caller has
     them already. `recorded` is the newest thing recorded on the machine whose time `now` is: a clock behind it
-    is wrong, and no date is judged by it. Never raises for anything that is in the evidence.
+    is wrong, and no date is judged by it. `revocation` is every revocation list and OCSP response at hand. Never raises
+    for anything that is in the evidence.
     """
     policy = policy or Policy()
     facts = facts or review(evidence)
     root = anchor_root(facts, rootset)
     nonce = expected_nonce if expected_nonce is not None else evidence.expected_nonce
-    case = Case(evidence, facts, rootset, policy, now, enrolment, reference, nonce, root, recorded)
+    case = Case(
+        evidence,
+        facts,
+        rootset,
+        policy,
+        now,
+        enrolment,
+        reference,
+        nonce,
+        root,
+        recorded,
+        revocation or RevocationRecords(),
+    )
     if evidence.ending.kind is EndingKind.UNREACHABLE:
         reason = f"could not find out: {evidence.ending.message}"
         return _verdict(case, Outcome.UNREACHABLE, _none_checked(reason, evidence.ending.hint), reason)
@@ -156,7 +171,7 @@ def _conclude(case: Case, steps: tuple[Step, ...]) -> tuple[Outcome, str]:
         first = serious[0]
         more = f" (and {len(serious) - 1} more)" if len(serious) > 1 else ""
         return Outcome.REJECTED, f"step {first.number}, {first.title}: {first.reason}{more}"
-    blind = [step for step in steps if step.number == 6 and case.clock_fault and step.reason == case.clock_fault]
+    blind = [step for step in steps if step.number in (6, 7) and case.clock_fault and step.reason == case.clock_fault]
     required = (policy.required_steps(case.evidence.kind) | INDISPENSABLE_STEPS) - {step.number for step in blind}
     skipped = [step for step in steps if step.number in required and step.outcome not in _GOOD]
     if skipped:

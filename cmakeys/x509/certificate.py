@@ -32,7 +32,7 @@ _FILTERS = threading.Lock()
 
 
 @contextmanager
-def _oddities_accepted() -> Iterator[None]:
+def oddities_accepted() -> Iterator[None]:
     """Keep the library from warning of what it may refuse one day, such as a serial number of zero.
 
     Such certificates are in the field; what to say about them is for the linter, not for stderr. The filters that
@@ -112,7 +112,7 @@ class Certificate:
     @cached_property
     def parsed(self) -> x509.Certificate:
         """The library's view of the certificate, names and extensions read; it raises nothing after `from_der`."""
-        with _oddities_accepted():
+        with oddities_accepted():
             parsed = x509.load_der_x509_certificate(self.der)
             # The library parses these when they are first asked for, and keeps them.
             _ = (parsed.subject, parsed.issuer, parsed.extensions)
@@ -121,7 +121,7 @@ class Certificate:
     @cached_property
     def serial_number(self) -> int:
         """The issuer's number for it; from a careless issuer also zero or negative (RFC 5280 §4.1.2.2)."""
-        with _oddities_accepted():
+        with oddities_accepted():
             return self.parsed.serial_number
 
     @cached_property
