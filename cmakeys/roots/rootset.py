@@ -16,8 +16,9 @@ from cmakeys.errors import NotFound, Refused, UsageProblem
 from cmakeys.roots.deny import DenyEntry as DenyEntry
 from cmakeys.roots.deny import DenyIndex, serial_text
 from cmakeys.roots.deny import DenyKind as DenyKind
+from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.roots.root import Root
-from cmakeys.x509.certificate import Certificate
+from cmakeys.x509.certificate import Certificate, CertificateProblem
 
 MIN_PREFIX = 4
 """Shortest fingerprint prefix, in hex digits, that may name a root."""
@@ -90,6 +91,19 @@ class RootSet:
         For a certificate of a chain `leaf` is the last one of it: an entry with a date looks at both.
         """
         return self._denials.covering(certificate, leaf)
+
+    def distrusting(self, certificate: Certificate) -> Root | None:
+        """The distrusted root that is this certificate or has its key: a cross-signed twin is no way round."""
+        for root in self.roots:
+            if root.state is not LifeCycle.DISTRUSTED:
+                continue
+            try:
+                same_key = root.certificate.spki_fingerprint == certificate.spki_fingerprint
+            except CertificateProblem:
+                same_key = False
+            if same_key or root.fingerprint == certificate.fingerprint:
+                return root
+        return None
 
     def denies(self, entry: DenyEntry) -> bool:
         """Whether what `entry` denies is denied by this set."""

@@ -135,23 +135,27 @@ def check_signatures(certificates: Sequence[Certificate]) -> tuple[ChainFault, .
 # --- step 4: the anchor ----------------------------------------------------------------------------------------------
 
 
-def find_anchor(certificates: Sequence[Certificate], anchors: Sequence[Certificate]) -> Certificate | None:
-    """Step 4: find the anchor that vouches for the chain; None if there is none.
+def find_anchors(certificates: Sequence[Certificate], anchors: Sequence[Certificate]) -> tuple[Certificate, ...]:
+    """Step 4: all anchors that vouch for the chain.
 
-    Either the first certificate *is* an anchor, byte for byte, or an anchor issued it: names chain, the signature
-    verifies, and the anchor may issue (CA, keyCertSign, path length over the whole chain). The kernel knows only the
-    second: it asks who issued the first certificate, which for a root is the root itself.
+    Either the first certificate *is* an anchor, byte for byte, which then comes first, or an anchor issued it: names
+    chain, the signature verifies, and the anchor may issue (CA, keyCertSign, path length over the whole chain). A root
+    that was renewed under its name and key is one of several. The kernel knows only the second way: it asks who issued
+    the first certificate, which for a root is the root itself.
     """
     if not certificates:
-        return None
+        return ()
     first = certificates[0]
-    for anchor in anchors:
-        if anchor.der == first.der:
-            return anchor
-    for anchor in anchors:
-        if not _anchor_problem(certificates, anchor):
-            return anchor
-    return None
+    same = tuple(anchor for anchor in anchors if anchor.der == first.der)
+    issuers = tuple(
+        anchor for anchor in anchors if anchor.der != first.der and not _anchor_problem(certificates, anchor)
+    )
+    return (*same, *issuers)
+
+
+def find_anchor(certificates: Sequence[Certificate], anchors: Sequence[Certificate]) -> Certificate | None:
+    """Step 4: the first of `find_anchors`; None if nothing vouches for the chain."""
+    return next(iter(find_anchors(certificates, anchors)), None)
 
 
 def why_no_anchor(certificates: Sequence[Certificate], anchors: Sequence[Certificate]) -> str:
