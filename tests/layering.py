@@ -43,6 +43,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "revocation": frozenset({"x509", "files", "lock"}),
     "clock": frozenset({"devices", "roots", "verify"}),
     "check": BELOW_CHECK,
+    "status": BELOW_CHECK | {"clock", "config"},
     "config": frozenset({"roots", "verify"}),
     "offline": frozenset({"x509", "roots", "evidence", "verify"}),
     "reports": (BELOW_CHECK - {"transports"}) | {"status"},

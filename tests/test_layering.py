@@ -16,7 +16,9 @@ FLOORS = (
     {"devices", "roots", "emulator"},
     {"evidence", "keyring", "images"},
     {"verify"},
-    {"check", "clock", "config", "offline", "reports"},
+    {"check", "clock", "config", "offline", "revocation"},
+    {"status"},
+    {"reports"},
     {"cli"},
     {"__main__"},
 )

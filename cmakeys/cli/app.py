@@ -20,7 +20,7 @@ from cmakeys.cli.nouns import Nouns
 app = typer.Typer(
     cls=Nouns,
     name="cmakeys",
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,11 +37,19 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Manage the trusted roots by which this machine identifies its PCIe devices, and check that it still can."""
+    """Manage the trusted roots by which this machine identifies its PCIe devices, and check that it still can.
+
+    Without a noun: show the status of this machine.
+    """
+    if context.invoked_subcommand is None:
+        from cmakeys.cli.status import overview
+
+        overview()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -33,6 +33,12 @@ class Noun:
 
 
 NOUNS: tuple[Noun, ...] = (
+    Noun(
+        "status",
+        "cmakeys.cli.status",
+        "Show on one screen what is trusted, whether it is in effect, and what to do next.",
+        verbs=False,
+    ),
     Noun("roots", "cmakeys.cli.roots", "Say which vendors' roots this machine trusts: add, show, remove, export them."),
     Noun("keyring", "cmakeys.cli.keyring", "Compare the kernel's keyring with the trusted roots, and put them there."),
     Noun("devices", "cmakeys.cli.devices", "Enrol devices, so that a check can say whether they are still the same."),

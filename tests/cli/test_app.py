@@ -100,6 +100,13 @@ def test_help_lists_the_nouns_without_loading_them(
     assert "ghost  Never loaded." in capsys.readouterr().out
 
 
+def test_an_option_without_a_verb_is_refused_and_not_taken_for_the_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], document["ok"]) == ("cmakeys/usage/1", False)
+    assert "No such option" in document["errors"][0]["message"]
+
+
 @pytest.mark.usefixtures("sample")
 @pytest.mark.parametrize(
     ("words", "schema", "message"),
@@ -109,7 +116,6 @@ def test_help_lists_the_nouns_without_loading_them(
         (["sample", "show"], "cmakeys/sample-show/1", "Missing argument"),
         (["sample", "show", "x", "--no-such-option"], "cmakeys/sample-show/1", "No such option"),
         (["sample"], "cmakeys/sample/1", "No such option"),
-        ([], "cmakeys/usage/1", "No such option"),
     ],
 )
 def test_a_wrong_command_line_is_2_with_an_envelope_where_asked(
@@ -124,13 +130,6 @@ def test_a_wrong_command_line_is_2_with_an_envelope_where_asked(
     assert document["errors"][0]["code"] == "usage"
     assert message in document["errors"][0]["message"]
     assert message in streams.err
-
-
-def test_no_arguments_print_the_help_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
-    streams = capsys.readouterr()
-    assert streams.out == ""
-    assert streams.err.startswith("Usage: cmakeys")
 
 
 def test_control_characters_of_the_command_line_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:

@@ -147,6 +147,7 @@ def garbage(stage: Stage) -> str:
 
 
 SUCCESSES: Mapping[str, Arguments] = {
+    "status": Stage.session,
     "roots-add": lambda stage: (stage.pem, "--fingerprint", vendor().certificate.fingerprint, *stage.sysroot),
     "roots-list": denied_and_masked,
     "roots-show": lambda stage: ("acme", *stage.trusting()),
@@ -175,6 +176,7 @@ SUCCESSES: Mapping[str, Arguments] = {
 """Arguments with which each verb succeeds, by the name of its schema."""
 
 FAILURES: Mapping[str, tuple[int, Arguments]] = {
+    "status": (1, broken_store),
     "roots-add": (8, lambda stage: (stage.pem, *stage.sysroot)),
     "roots-list": (2, broken_store),
     "roots-show": (3, lambda stage: ("nobody", *stage.sysroot)),
