@@ -58,15 +58,20 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/.python
 	$(PIP) --editable .
 	@touch $@
 
-# The linter of the manual pages is taken where it can be had; without it, the tests that need it say so.
+# What only tests need of the operating system is taken where it can be had: the linters of manual pages and of shell
+# scripts, and what reads the archives that we write. Without it, the tests that need it say so.
+TOOLS := mandoc shellcheck cpio
 $(VENV)/.test: pyproject.toml | $(VENV)/.python
-	@command -v mandoc >/dev/null || { \
-		$(BECOME); \
-		if [ "$$become" != no ] && command -v apt-get >/dev/null; then \
-			echo "installing mandoc"; \
-			$$become apt-get update -qq && $$become env DEBIAN_FRONTEND=noninteractive \
-				apt-get install -qq -y --no-install-recommends mandoc >/dev/null; \
-		fi; \
-		command -v mandoc >/dev/null || echo "without mandoc the manual pages are not linted" >&2; }
+	@missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+		if [ -n "$$missing" ]; then \
+			$(BECOME); \
+			if [ "$$become" != no ] && command -v apt-get >/dev/null; then \
+				echo "installing$$missing"; \
+				$$become apt-get update -qq && $$become env DEBIAN_FRONTEND=noninteractive \
+					apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
+			else \
+				echo "tests that need them will not run:$$missing" >&2; \
+			fi; \
+		fi
 	$(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/.runtime

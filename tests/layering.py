@@ -38,7 +38,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "emulator": frozenset({"spdm", "x509", "transports", "files"}),
     "evidence": frozenset({"x509", "spdm", "devices", "transports", "files"}),
     "keyring": frozenset({"x509", "roots"}),
-    "images": frozenset({"roots"}),
+    "images": frozenset({"x509", "roots", "files"}),
     "verify": frozenset({"x509", "spdm", "roots", "evidence"}),
     "revocation": frozenset({"x509", "files", "lock"}),
     "clock": frozenset({"devices", "roots", "verify"}),
