@@ -13,7 +13,7 @@ MODULES = sorted((ROOT / "cmakeys").rglob("*.py"))
 FLOORS = (
     {"errors", "files", "lock", "__init__"},
     {"x509", "spdm", "transports"},
-    {"devices", "roots", "emulator"},
+    {"devices", "roots", "emulator", "revocation"},
     {"evidence", "keyring", "images"},
     {"verify"},
     {"check", "clock", "config", "offline", "revocation"},

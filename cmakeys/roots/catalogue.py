@@ -1,15 +1,16 @@
 """The vendor catalogue: which root certificates vendors are known by, and which are public test material.
 
 A catalogue trusts nothing. It lets `roots add` recognise a certificate by its SHA-256, name it, and know what it may
-vouch for; the rules about that are in `enrolment.py`. The YAML files stand in `roots/` at the top of the source tree
-(their format is in `roots/README.md`) and are package data once installed.
+vouch for; the rules about that are in `enrolment.py`. What it lists as `known-bad` is denied on every machine. The YAML
+files stand in `roots/` at the top of the source tree (their format is in `roots/README.md`) and are package data once
+installed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from importlib import resources
@@ -18,8 +19,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from cmakeys.errors import NotFound, UsageProblem
+from cmakeys.roots.deny import DenyEntry
 from cmakeys.roots.document import DocumentProblem, Node, read_document
-from cmakeys.roots.record import read_constraints
+from cmakeys.roots.record import read_constraints, read_deny_entries
 from cmakeys.roots.root import Constraints, check_name
 
 SCHEMA = 1
@@ -57,6 +59,7 @@ class Vendor:
     where: str
     notes: tuple[str, ...]
     entries: tuple[CatalogueEntry, ...]
+    known_bad: tuple[DenyEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,11 @@ class Catalogue:
             {entry.fingerprint: entry.name for entry in self.entries.values() if entry.purpose is Purpose.TEST}
         )
 
+    @cached_property
+    def known_bad(self) -> tuple[DenyEntry, ...]:
+        """What no machine shall trust: keys that are known to have leaked, certificates that were issued wrongly."""
+        return tuple(entry for vendor in self.vendors for entry in vendor.known_bad)
+
     def match(self, fingerprint: str) -> CatalogueEntry | None:
         """The known root with exactly this SHA-256 (64 lower-case hex digits), if any."""
         return self.entries.get(fingerprint)
@@ -92,7 +100,7 @@ def read_vendor(data: bytes, source: str) -> Vendor:
     Raises `DocumentProblem`, naming file and line.
     """
     fields = read_document(data, source).mapping(
-        frozenset({"schema", "vendor", "roots"}), frozenset({"pci-vendors", "where", "notes"})
+        frozenset({"schema", "vendor", "roots"}), frozenset({"pci-vendors", "where", "notes", "known-bad"})
     )
     if fields["schema"].number() != SCHEMA:
         raise fields["schema"].problem("this schema is not known", hint=f"it has to be {SCHEMA}")
@@ -105,6 +113,12 @@ def read_vendor(data: bytes, source: str) -> Vendor:
         fields["where"].text() if "where" in fields else "",
         fields["notes"].texts() if "notes" in fields else (),
         tuple(_read_entry(node, name) for node in fields["roots"].items()),
+        tuple(
+            replace(entry, source=entry.source or f"catalogue, {name}")
+            for entry in read_deny_entries(fields["known-bad"])
+        )
+        if "known-bad" in fields
+        else (),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -113,6 +113,10 @@ class DenyIndex:
             if entry.applies(certificate, leaf):
                 return entry
         return None
+
+    def all_covering(self, certificate: Certificate) -> Iterator[DenyEntry]:
+        """Every entry that denies `certificate` by itself."""
+        return (entry for entry in self._about(certificate) if entry.applies(certificate))
 
     def includes(self, entry: DenyEntry) -> bool:
         """Whether what `entry` denies is denied already."""

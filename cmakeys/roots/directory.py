@@ -48,12 +48,14 @@ class StoreReport:
 
     `places` maps a root's name to the directories that hold a pair of this name, the one in effect first; `duplicates`
     maps it to the other names under which the same certificate lies below it, without effect.
+    `denials` maps a deny entry to the files that hold it, or to the catalogue.
     """
 
     root_set: RootSet
     places: Mapping[str, tuple[Path, ...]]
     masks: Mapping[str, Path]
     duplicates: Mapping[str, tuple[str, ...]]
+    denials: Mapping[DenyEntry, tuple[str, ...]]
     findings: tuple[StoreFinding, ...]
 
 
@@ -62,13 +64,13 @@ def is_deny_file(name: str) -> bool:
     return name == DENY_FILE or name.endswith(DENY_SUFFIX)
 
 
-def combine(contents: Sequence[DirectoryContent]) -> StoreReport:
-    """Put the directories together; the first has the highest precedence.
+def combine(contents: Sequence[DirectoryContent], known_bad: Sequence[DenyEntry] = ()) -> StoreReport:
+    """Put the directories together; the first has the highest precedence. `known_bad` is denied whatever they say.
 
     Raises `DocumentProblem` or `StoreProblem`, naming the file.
     """
     findings = [finding for content in contents for finding in content.findings]
-    deny: list[DenyEntry] = []
+    denials: dict[DenyEntry, list[str]] = {}
     holders: dict[str, list[Path]] = {}
     masks: dict[str, Path] = {}
     chosen: dict[str, tuple[int, Root]] = {}
@@ -84,7 +86,8 @@ def combine(contents: Sequence[DirectoryContent]) -> StoreReport:
         for file in sorted(content.files):
             path = content.path / file
             if is_deny_file(file):
-                deny.extend(read_deny(content.files[file], str(path)))
+                for entry in read_deny(content.files[file], str(path)):
+                    denials.setdefault(entry, []).append(str(path))
                 continue
             name = _root_name(path)
             if path.suffix == ".pem":
@@ -94,12 +97,15 @@ def combine(contents: Sequence[DirectoryContent]) -> StoreReport:
             holders.setdefault(name, []).append(content.path)
             if name not in masks and name not in chosen:
                 chosen[name] = (rank, _read_pair(content, name))
+    for entry in known_bad:
+        denials.setdefault(entry, []).append(entry.source)
     roots, duplicates, shadowed = _without_duplicates(chosen, contents)
     return StoreReport(
-        RootSet(tuple(roots), tuple(dict.fromkeys(deny))),
+        RootSet(tuple(roots), tuple(denials)),
         {name: tuple(paths) for name, paths in holders.items()},
         masks,
         duplicates,
+        {entry: tuple(dict.fromkeys(files)) for entry, files in denials.items()},
         (*findings, *shadowed),
     )
 

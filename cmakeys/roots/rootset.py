@@ -92,6 +92,10 @@ class RootSet:
         """
         return self._denials.covering(certificate, leaf)
 
+    def denials(self, certificate: Certificate) -> tuple[DenyEntry, ...]:
+        """Every deny entry that covers `certificate` by itself."""
+        return tuple(self._denials.all_covering(certificate))
+
     def distrusting(self, certificate: Certificate) -> Root | None:
         """The distrusted root that is this certificate or has its key: a cross-signed twin is no way round."""
         for root in self.roots:

@@ -20,6 +20,7 @@ from typing import Final
 from cmakeys.errors import EnvironmentProblem, Refused, Temporary, from_oserror
 from cmakeys.files import TEMPORARY_PREFIX, sync_folder, temporary_beside, write_whole
 from cmakeys.lock import WAIT, exclusive
+from cmakeys.roots.catalogue import load_catalogue
 from cmakeys.roots.directory import DENY_FILE, DirectoryContent, StoreFinding, StoreReport, combine, is_deny_file
 from cmakeys.roots.document import MAX_DOCUMENT_SIZE, MAX_LIST_SIZE
 from cmakeys.roots.record import MAX_PEM_SIZE, StoreProblem, read_deny, render_deny, render_pem, render_root
@@ -64,7 +65,7 @@ class RootStore:
             problem: EnvironmentProblem | None = None
             report: StoreReport | None = None
             try:
-                report = combine(list(map(self._read, self.directories, before)))
+                report = combine(list(map(self._read, self.directories, before)), load_catalogue().known_bad)
             except EnvironmentProblem as error:
                 problem = error
             if before == [self._snapshot(directory) for directory in self.directories]:

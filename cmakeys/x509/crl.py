@@ -22,7 +22,7 @@ from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from cmakeys.errors import EvidenceProblem
 from cmakeys.x509.certificate import Certificate, CertificateProblem, oddities_accepted
-from cmakeys.x509.der import read_element
+from cmakeys.x509.der import elements, read_element
 from cmakeys.x509.issuing import basic_constraints, key_usage
 
 MAX_LIST_SIZE = 16 * 1024 * 1024
@@ -30,6 +30,8 @@ MAX_LIST_SIZE = 16 * 1024 * 1024
 
 MAX_LIST_ENTRIES = 250_000
 """Entries of a list: each is looked at, since any of them may carry an extension that forbids the use of all."""
+
+_INTEGER = 0x02
 
 HOLD = "certificateHold"
 REMOVED = "removeFromCRL"
@@ -102,6 +104,14 @@ class RevocationList:
     def issuer(self) -> str:
         """The name of who signed it, as an RFC 4514 string."""
         return self.parsed.issuer.rfc4514_string()
+
+    @cached_property
+    def issuer_der(self) -> bytes:
+        """The name of who signed it, as the bytes in the list."""
+        tbs = self.parsed.tbs_certlist_bytes
+        outer = read_element(tbs, 0)
+        fields = [one for one in elements(tbs, outer.content, outer.end) if one.tag != _INTEGER]  # a version, or none
+        return tbs[fields[1].start : fields[1].end]
 
     @property
     def this_update(self) -> datetime:
