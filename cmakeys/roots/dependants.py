@@ -51,10 +51,7 @@ def misfits(root: Root, device: Dependant, rule: LeafRule = own_rule) -> tuple[s
     faults += check.faults
     if not device.chain:
         return tuple(faults)
-    leaf = device.chain[-1]
-    if root.distrust_after is not None and leaf.not_before > root.distrust_after:
-        faults.append(f"leaves after {root.distrust_after:%Y-%m-%d} are not believed")
-    name_fault = _name_fault(rule(root), leaf, device.identity)
+    name_fault = _name_fault(rule(root), device.chain[-1], device.identity)
     return (*faults, name_fault) if name_fault else tuple(faults)
 
 
@@ -103,4 +100,10 @@ def anchors_of(device: Dependant, known: RootSet, rule: LeafRule = own_rule) -> 
         and not known.denied(root.certificate, leaf)
         and not known.distrusting(root.certificate)
         and not misfits(root, device, rule)
+        and _believed(known, root, leaf)
     )
+
+
+def _believed(known: RootSet, root: Root, leaf: Certificate) -> bool:
+    until = known.believed_until(root)
+    return until is None or leaf.not_before <= until

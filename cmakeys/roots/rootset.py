@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field, replace
-from datetime import UTC
+from datetime import UTC, datetime
 
 from cmakeys.errors import NotFound, Refused, UsageProblem
 from cmakeys.roots.deny import DenyEntry as DenyEntry
@@ -18,7 +18,7 @@ from cmakeys.roots.deny import DenyIndex, serial_text
 from cmakeys.roots.deny import DenyKind as DenyKind
 from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.roots.root import Root
-from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.certificate import Certificate, same_key
 
 MIN_PREFIX = 4
 """Shortest fingerprint prefix, in hex digits, that may name a root."""
@@ -101,13 +101,22 @@ class RootSet:
         for root in self.roots:
             if root.state is not LifeCycle.DISTRUSTED:
                 continue
-            try:
-                same_key = root.certificate.spki_fingerprint == certificate.spki_fingerprint
-            except CertificateProblem:
-                same_key = False
-            if same_key or root.fingerprint == certificate.fingerprint:
+            if root.fingerprint == certificate.fingerprint or same_key(root.certificate, certificate):
                 return root
         return None
+
+    def believed_until(self, root: Root) -> datetime | None:
+        """The day after which leaves of `root` are not believed: the earliest of all roots that have its key.
+
+        A day is set because a key was lost, and a renewed certificate does not bring the key back.
+        """
+        days = [
+            other.distrust_after
+            for other in self.roots
+            if other.distrust_after is not None
+            and (other.name == root.name or same_key(other.certificate, root.certificate))
+        ]
+        return min(days, default=root.distrust_after)
 
     def denies(self, entry: DenyEntry) -> bool:
         """Whether what `entry` denies is denied by this set."""

@@ -29,7 +29,8 @@ from cmakeys.roots.rotation import (
     under_way,
     views_of,
 )
-from cmakeys.roots.vouching import Credentials, Vouching, same_key, vouch
+from cmakeys.roots.vouching import Credentials, Vouching, vouch
+from cmakeys.x509.certificate import same_key
 from cmakeys.x509.kernel import kernel_needed, kernel_refusal
 from cmakeys.x509.lint import Severity, lint_anchor
 
@@ -153,7 +154,7 @@ def _new_blocks(old: Root, new: Root, known: RootSet, at: Circumstances) -> list
         blocks.append(
             Block("name-taken", f"the name belongs to {held.fingerprint}", new.name, "choose another: --name")
         )
-    blocks += _key_blocks(old, new)
+    blocks += _key_blocks(old, new, known)
     if at.clock_fault:
         blocks.append(Block("clock", f"no date can be judged: {at.clock_fault}", "", "set the clock: timedatectl"))
     for finding in lint_anchor(new.certificate, now=at.now, clock_fault=at.clock_fault, test_roots=at.test_roots):
@@ -172,14 +173,15 @@ def _new_blocks(old: Root, new: Root, known: RootSet, at: Circumstances) -> list
     return blocks
 
 
-def _key_blocks(old: Root, new: Root) -> list[Block]:
+def _key_blocks(old: Root, new: Root, known: RootSet) -> list[Block]:
     if not same_key(old.certificate, new.certificate):
         return []
-    if old.distrust_after is not None:
+    until = known.believed_until(old)
+    if until is not None:
         return [
             Block(
                 "lost-key",
-                f"it has {old.name}'s key, which is not believed after {day(old.distrust_after)}",
+                f"it has {old.name}'s key, which is not believed after {day(until)}",
                 new.name,
                 "a new certificate does not make a lost key good; ask the vendor for a root with a new key",
             )

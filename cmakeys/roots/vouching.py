@@ -18,7 +18,7 @@ from cmakeys.errors import CmakeysError, Refused
 from cmakeys.roots.enrolment import check_fingerprint
 from cmakeys.roots.root import Root
 from cmakeys.roots.rootset import RootSet
-from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.certificate import Certificate, same_key
 from cmakeys.x509.chain import check_validity
 from cmakeys.x509.issuing import issuer_problems, signature_problem
 
@@ -53,14 +53,6 @@ class Vouching:
 
     voucher: Voucher
     words: str
-
-
-def same_key(one: Certificate, other: Certificate) -> bool:
-    """Whether two certificates are about one public key; a key that cannot be read is equal to none."""
-    try:
-        return one.spki_fingerprint == other.spki_fingerprint
-    except CertificateProblem:
-        return False
 
 
 def vouch(old: Root, new: Root, known: RootSet, credentials: Credentials, now: datetime) -> Vouching:
@@ -161,8 +153,8 @@ def _issued_by(old: Root, certificate: Certificate) -> bool:
 def _distrusted_signature(old: Root, certificate: Certificate, known: RootSet) -> CmakeysError | None:
     """The refusal of a signature by a key that is not believed for certificates of that day."""
     entry = known.denied(old.certificate, certificate)
-    lost = old.distrust_after is not None and certificate.not_before > old.distrust_after
-    if entry is None and not lost:
+    until = known.believed_until(old)
+    if entry is None and (until is None or certificate.not_before <= until):
         return None
     return Refused(
         f"{old.name}'s key is not believed for what it signed on {_day(certificate.not_before)}",

@@ -14,8 +14,7 @@ from cmakeys.verify.facts import Facts
 from cmakeys.verify.policy import Clock, Policy
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.verdict import Step, StepOutcome
-from cmakeys.x509.certificate import Certificate
-from cmakeys.x509.chain import find_anchor
+from cmakeys.x509.certificate import Certificate, same_key
 from cmakeys.x509.identity import PciIdentity
 from cmakeys.x509.revocation import RevocationRecords
 
@@ -48,6 +47,25 @@ class Case:
         return (self.root.certificate, *certificates)
 
     @property
+    def needed(self) -> tuple[Certificate, ...]:
+        """The path without a root that the device included and that the anchor is the renewal of.
+
+        The anchor issued everything that the older root did, under the same name and key, so nothing rests on the old
+        one: its dates do not matter.
+        """
+        first, *rest = path = self.path
+        if (
+            self.root is not None
+            and rest
+            and first == self.root.certificate
+            and rest[0].self_issued
+            and rest[0].parsed.subject == first.parsed.subject
+            and same_key(first, rest[0])
+        ):
+            return (first, *rest[1:])
+        return path
+
+    @property
     def clock_fault(self) -> str:
         """Why no date may be judged by `now`, in words; empty where it may, or where the policy does not ask it."""
         return clock_fault(self.now, self.recorded) if self.policy.clock is Clock.NOW else ""
@@ -56,13 +74,6 @@ class Case:
     def identity(self) -> PciIdentity | None:
         """The PCI function: that of the address, or the one the device was enrolled as."""
         return self.evidence.identity or (self.enrolment.identity if self.enrolment else None)
-
-
-def anchor_root(facts: Facts, rootset: RootSet) -> Root | None:
-    """The trusted root in which the chain ends; one that is not retiring comes first where several would do."""
-    anchors = sorted(rootset.anchors(), key=lambda root: root.state.value != "trusted")
-    found = find_anchor(facts.certificates, [root.certificate for root in anchors])
-    return next((root for root in anchors if found is not None and root.certificate == found), None)
 
 
 def passed(number: int, reason: str) -> Step:

@@ -5,17 +5,16 @@ Each function is one numbered step and is called only when the steps it builds o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from cmakeys.roots.lifecycle import LifeCycle
-from cmakeys.roots.root import Root
 from cmakeys.spdm.algorithms import algorithm_name
 from cmakeys.verify.case import Case, failed, not_checked, passed, warned
 from cmakeys.verify.clock import CLOCK_HINT
 from cmakeys.verify.policy import Clock
 from cmakeys.verify.verdict import Step
-from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.certificate import Certificate, same_key
 from cmakeys.x509.chain import (
     ChainFault,
     check_leaf_profile,
@@ -53,13 +52,30 @@ def step_2(case: Case) -> Step:
         return not_checked(2, facts.no_chain)
     faults = list(check_structure(facts.certificates))
     if facts.root_hash is not None and facts.hash is not None:
-        anchor = case.root.certificate if case.root else None
+        anchor = _root_of_hash(case, facts.root_hash, facts.hash.digest)
         faults += check_root_hash(facts.certificates, facts.root_hash, facts.hash.digest, anchor)
     if faults:
         return failed(2, _list(faults), "the vendor has to provision a correct chain; ask for a firmware update")
     where = f"slot {facts.slot}" if facts.slot is not None else "the chain"
     others = f"; not judged: slot {', '.join(map(str, facts.other_slots))}" if facts.other_slots else ""
     return passed(2, f"{where} has {len(facts.certificates)} certificates, leaf {facts.certificates[-1].label}{others}")
+
+
+def _root_of_hash(case: Case, root_hash: bytes, digest: Callable[[bytes], bytes]) -> Certificate | None:
+    """The root that RootHash speaks of: the anchor, or a certificate of the anchor's name and key held beside it.
+
+    A device that leaves the root out of its chain goes on to name the certificate that it was made with after that has
+    been renewed, and the store keeps the old one, retired. The key is the same, so is the root.
+    """
+    if case.root is None:
+        return None
+    anchor = case.root.certificate
+    for root in case.rootset.roots:
+        held = root.certificate
+        same = held.parsed.subject == anchor.parsed.subject and same_key(held, anchor)
+        if same and digest(held.der) == root_hash:
+            return held
+    return anchor
 
 
 # --- step 3: chain signatures ----------------------------------------------------------------------------------------
@@ -90,7 +106,7 @@ def step_4(case: Case) -> Step:
                 f"{certificate.label} is denied by its {entry.kind.value} {entry.sha256[:16]}…{after}{reason}",
                 "a deny entry always wins; see cmakeys deny list",
             )
-        root = _distrusted(rootset.roots, certificate)
+        root = rootset.distrusting(certificate)
         if root is not None:
             return failed(
                 4,
@@ -100,20 +116,6 @@ def step_4(case: Case) -> Step:
     if case.root is not None:
         return passed(4, f"anchored in {case.root.name} ({case.root.fingerprint[:16]}…)")
     return _not_anchored(case)
-
-
-def _distrusted(roots: Sequence[Root], certificate: Certificate) -> Root | None:
-    """The distrusted root that is this certificate or has its key: a cross-signed twin is no way round."""
-    for root in roots:
-        if root.state is not LifeCycle.DISTRUSTED:
-            continue
-        try:
-            same_key = root.certificate.spki_fingerprint == certificate.spki_fingerprint
-        except CertificateProblem:
-            same_key = False
-        if same_key or root.fingerprint == certificate.fingerprint:
-            return root
-    return None
 
 
 def _not_anchored(case: Case) -> Step:
@@ -142,11 +144,11 @@ def step_5(case: Case) -> Step:
     root, leaf = case.root, case.facts.certificates[-1]
     if root is None:
         return not_checked(5, "no trusted root vouches for the chain")
-    if root.distrust_after is not None and leaf.not_before > root.distrust_after:
+    until = case.rootset.believed_until(root)
+    if until is not None and leaf.not_before > until:
         return failed(
             5,
-            f"{root.name} is not believed for leaves after {_day(root.distrust_after)}, this one is of"
-            f" {_day(leaf.not_before)}",
+            f"{root.name} is not believed for leaves after {_day(until)}, this one is of {_day(leaf.not_before)}",
             "the device was issued after the vendor's root was compromised",
         )
     identity, negotiation = case.identity, case.facts.negotiation
@@ -183,7 +185,7 @@ def step_6(case: Case) -> Step:
         return not_checked(6, "the policy ignores dates")
     if case.clock_fault:
         return not_checked(6, case.clock_fault, CLOCK_HINT)
-    certificates = case.path
+    certificates = case.needed
     leaf = certificates[-1]
     at = case.now if clock is Clock.NOW else leaf.not_before
     faults = check_validity(certificates, at)

@@ -22,7 +22,8 @@ from cmakeys.evidence.model import EndingKind, Evidence
 from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.algorithms import algorithm_name
 from cmakeys.verify import chain_steps, device_steps, revocation_step
-from cmakeys.verify.case import Case, anchor_root, failed, not_checked
+from cmakeys.verify.anchoring import anchor_root
+from cmakeys.verify.case import Case, failed, not_checked
 from cmakeys.verify.clock import Recorded
 from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.facts import Facts
@@ -85,7 +86,8 @@ def verify(
     """
     policy = policy or Policy()
     facts = facts or review(evidence)
-    root = anchor_root(facts, rootset)
+    identity = evidence.identity or (enrolment.identity if enrolment else None)
+    root = anchor_root(facts, rootset, policy, now, identity)
     nonce = expected_nonce if expected_nonce is not None else evidence.expected_nonce
     case = Case(
         evidence,

@@ -210,3 +210,11 @@ class Certificate:
             if isinstance(key, kind):
                 return name
         return type(key).__name__.removesuffix("PublicKey")
+
+
+def same_key(one: Certificate, other: Certificate) -> bool:
+    """Whether two certificates are about one public key; a key that cannot be read is equal to none."""
+    try:
+        return one.spki_fingerprint == other.spki_fingerprint
+    except CertificateProblem:
+        return False
