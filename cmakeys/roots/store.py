@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ from cmakeys.roots.document import MAX_DOCUMENT_SIZE, MAX_LIST_SIZE
 from cmakeys.roots.record import MAX_PEM_SIZE, StoreProblem, read_deny, render_deny, render_pem, render_root
 from cmakeys.roots.root import Root
 from cmakeys.roots.rootset import DenyEntry, RootSet
+from cmakeys.roots.transaction import decision
 
 ETC: Final = "etc/cmakeys/roots"
 RUN: Final = "run/cmakeys/roots"
@@ -33,6 +34,10 @@ USR: Final = "usr/share/cmakeys/roots"
 
 MAX_ENTRIES = 4096
 """Files in one directory of the store; more is not a set of vendor roots."""
+
+PENDING: Final = ".pending.json"
+MAX_PENDING = 64 << 20
+"""A change that is being made, for whoever comes after a writer that was killed; readers pass over it."""
 
 _ATTEMPTS = 20
 
@@ -94,14 +99,9 @@ class RootStore:
             known = self.load()
             known.with_root(root)
             same = known.holding(root.certificate)
-            if same is not None and _decision(same) == _decision(root):
+            if same is not None and decision(same) == decision(root):
                 return False
-            record = etc / f"{root.name}.yaml"
-            pem = etc / f"{root.name}.pem"
-            if self._is_mask(pem) and not self._is_mask(record):
-                self._mask(record)  # renaming over the mask must not uncover a root below before the new one is whole
-            write_whole(pem, render_pem(root.certificate))
-            write_whole(record, render_root(root))
+            self._put(etc, root)
             return True
 
     def remove(self, name: str) -> Root:
@@ -112,17 +112,14 @@ class RootStore:
         with self._writing() as etc:
             report = self.inspect()
             report.root_set.without(name)
-            root = next(root for root in report.root_set.roots if root.name == name)
-            for other in report.duplicates.get(name, ()):
-                self._mask(etc / f"{other}.yaml")  # has no effect yet, and must not gain any by this removal
-            place, *below = report.places[name]
-            if below or place == self.directories[2]:
-                self._mask(etc / f"{name}.yaml")
-                place = etc
-            else:
-                self._unlink(place / f"{name}.yaml")
-            self._unlink(place / f"{name}.pem")
-            return root
+            self._take(etc, report, name)
+            return next(root for root in report.root_set.roots if root.name == name)
+
+    @contextmanager
+    def writing(self) -> Iterator[StoreWriter]:
+        """Be the only writer for a while, for changes of several files that belong together."""
+        with self._writing() as etc:
+            yield StoreWriter(self, etc, self.inspect())
 
     def deny(self, *entries: DenyEntry) -> bool:
         """Add deny entries to /etc's deny file; false when what they deny is denied already."""
@@ -155,6 +152,25 @@ class RootStore:
     def own_denials(self) -> tuple[DenyEntry, ...]:
         """The entries of /etc's deny file, which are those that `allow` can take out."""
         return self._deny_file(self.directories[0] / DENY_FILE)
+
+    def _put(self, etc: Path, root: Root) -> None:
+        record = etc / f"{root.name}.yaml"
+        pem = etc / f"{root.name}.pem"
+        if self._is_mask(pem) and not self._is_mask(record):
+            self._mask(record)  # renaming over the mask must not uncover a root below before the new one is whole
+        write_whole(pem, render_pem(root.certificate))
+        write_whole(record, render_root(root))
+
+    def _take(self, etc: Path, report: StoreReport, name: str) -> None:
+        for other in report.duplicates.get(name, ()):
+            self._mask(etc / f"{other}.yaml")  # has no effect yet, and must not gain any by this removal
+        place, *below = report.places.get(name, (etc,))
+        if below or place == self.directories[2]:
+            self._mask(etc / f"{name}.yaml")
+            place = etc
+        else:
+            self._unlink(place / f"{name}.yaml")
+        self._unlink(place / f"{name}.pem")
 
     def _deny_file(self, path: Path) -> tuple[DenyEntry, ...]:
         if not path.exists() or self._is_mask(path):
@@ -287,6 +303,44 @@ def _limit(name: str) -> int:
     return MAX_LIST_SIZE if is_deny_file(name) else MAX_DOCUMENT_SIZE
 
 
-def _decision(root: Root) -> tuple[object, ...]:
-    """What of a root decides something: provenance does not."""
-    return root.name, root.certificate, root.state, root.constraints, root.distrust_after, root.rotation
+class StoreWriter:
+    """The store in the hands of its only writer; `report` is what it held when that began.
+
+    Nothing is judged here: what may become of the roots is decided before they are written.
+    """
+
+    def __init__(self, store: RootStore, etc: Path, report: StoreReport) -> None:
+        self.report = report
+        self.pending = etc / PENDING
+        self._store = store
+        self._etc = etc
+
+    def put(self, root: Root) -> None:
+        """Write a root to /etc, in the place of the one of its name."""
+        self._store._put(self._etc, root)
+
+    def take(self, name: str) -> None:
+        """Take a root away, as `RootStore.remove` does."""
+        self._store._take(self._etc, self.report, name)
+
+    def deny(self, added: Sequence[DenyEntry], removed: Sequence[DenyEntry]) -> None:
+        """Add entries to /etc's deny file, and take exactly those others out."""
+        path = self._etc / DENY_FILE
+        before = self._store._deny_file(path)
+        after = tuple(dict.fromkeys((*(entry for entry in before if entry not in removed), *added)))
+        if after == before:
+            return
+        if after:
+            write_whole(path, render_deny(after))
+        else:
+            self._store._unlink(path)
+
+    def read_pending(self) -> bytes | None:
+        """What a writer left who was killed in the middle of a change; None if nobody was."""
+        if not os.path.lexists(self.pending):
+            return None
+        return self._store._bytes(self.pending, MAX_PENDING)
+
+    def drop_pending(self) -> None:
+        """The change is whole, or has been taken back."""
+        self._store._unlink(self.pending)

@@ -12,15 +12,18 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cmakeys.roots.change import Change, make
 from cmakeys.roots.journal import Journal
+from cmakeys.roots.ledger import Ledger
 from cmakeys.roots.record import StoreProblem, read_pem
-from cmakeys.roots.root import Root
-from cmakeys.roots.rootset import DenyEntry, DenyKind
+from cmakeys.roots.root import LifeCycle, Root
+from cmakeys.roots.rootset import DenyEntry, DenyKind, RootSet
 from cmakeys.roots.store import RootStore
+from cmakeys.roots.transaction import Transaction, Transition
 
 CALLS = ("open", "write", "fsync", "fchmod", "replace", "unlink", "symlink", "mkdir", "close")
 AT = datetime(2040, 1, 1, tzinfo=UTC)
@@ -65,8 +68,18 @@ def operation(name: str, directory: Path, newcomer: Root) -> None:
         case "enrol":
             change = Change("roots-add", "new", {"sha256": newcomer.fingerprint}, AT, "ada")
             make(change, Journal(directory / "state"), lambda: store.add(newcomer))
+        case "commit":
+            Ledger(store, directory / "state").commit(replacement(store.load(), newcomer))
         case _:
             raise StoreProblem(f"no such operation: {name}")
+
+
+def replacement(known: RootSet, newcomer: Root) -> Transaction:
+    """The newcomer in the place of the old root, which is retiring from then on, while its vendor's key is denied."""
+    old = known.find("old")
+    transitions = (Transition(old, replace(old, state=LifeCycle.RETIRING)), Transition(None, newcomer))
+    denied = (DenyEntry(DenyKind.KEY, "ab" * 32, "leaked"),)
+    return Transaction("roots-replace", "old", transitions, AT, "ada", deny_added=denied)
 
 
 def run(name: str, top: Path) -> None:

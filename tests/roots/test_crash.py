@@ -13,10 +13,11 @@ import pytest
 
 from cmakeys.errors import CmakeysError
 from cmakeys.roots.journal import Journal
+from cmakeys.roots.ledger import Ledger
 from cmakeys.roots.record import render_pem
 from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.store import ETC, RUN, USR, RootStore
-from tests.roots.crash import AT
+from tests.roots.crash import AT, replacement
 from tests.roots.trust import put, root
 
 pytestmark = pytest.mark.system
@@ -123,3 +124,23 @@ def test_no_root_is_ever_enrolled_without_a_record(base: Path) -> None:
             pytest.fail(str(problem))
         if NEW in RootStore(directory).load().roots:
             assert recorded == ["new"]
+
+
+def test_a_transaction_is_finished_or_dropped_by_the_next_writer(base: Path) -> None:
+    """In between a reader may find the newcomer there and the old root not retiring yet, never less than before."""
+    put(base / ETC, OLD)
+    before = RootStore(base).load()
+    after = replacement(before, NEW).apply_to(before)
+    seen = []
+    for directory in killed("commit", base.parent):
+        store, ledger = RootStore(directory), Ledger(RootStore(directory), directory / "state")
+        assert {root.name for root in store.load().anchors()} >= {"old", "other"}
+        ledger.recover()
+        seen.append(store.load())
+        assert seen[-1] in (before, after)
+        entries = [entry for entry in ledger.journal.verify().entries if "transaction" in entry.detail]
+        assert len(entries) == (seen[-1] == after)
+        assert not any(path.name.startswith(".pending") for path in (directory / ETC).iterdir())
+        assert ledger.recover() == ledger.recovered
+    assert before in seen
+    assert after in seen

@@ -1,0 +1,333 @@
+"""The one door through which trust is changed: a transaction becomes files and one entry of the journal, or nothing.
+
+Several files cannot be renamed at once. So the whole transaction is first noted beside them (`.pending.json`), then
+written to the journal, then made file by file, and at last the note is dropped. A writer that is killed on the way
+leaves the note, and the next one finds it under the same lock: a change that the journal has is finished, one that it
+lacks never began. No root that the transaction does not name is touched, and what comes comes before what goes.
+
+The journal's entry holds the roots before and after as records; their certificates are kept once each, by fingerprint,
+in `certificates/` of the state directory, so that a root that was removed years ago can be put back.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cmakeys.errors import CmakeysError, NotFound, Refused, from_oserror
+from cmakeys.files import sync_folder, write_whole
+from cmakeys.roots.journal import Journal, JournalEntry
+from cmakeys.roots.record import StoreProblem
+from cmakeys.roots.rootset import RootSet
+from cmakeys.roots.store import RootStore, StoreWriter
+from cmakeys.roots.transaction import (
+    Transaction,
+    Transition,
+    decision,
+    deny_text,
+    read_deny_text,
+    read_transition,
+    transition_json,
+)
+from cmakeys.x509.certificate import MAX_CERTIFICATE_SIZE, Certificate
+
+CERTIFICATES = "certificates"
+MAX_PART = 40 * 1024
+"""Bytes of transitions in one entry of the journal; a transaction with more has several, which belong together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A transaction as the journal has it; `entries` are those of its parts, the first gives it its number."""
+
+    transaction: Transaction
+    entries: tuple[JournalEntry, ...]
+
+    @property
+    def number(self) -> int:
+        """The number by which it can be undone."""
+        return self.entries[0].number
+
+
+class Ledger:
+    """Roots and journal of one machine. `recovered` names a change of a killed run that `commit` has finished."""
+
+    def __init__(self, store: RootStore, state_dir: Path) -> None:
+        self.store = store
+        self.journal = Journal(state_dir)
+        self.recovered = ""
+        self._certificates = state_dir / CERTIFICATES
+
+    def commit(self, transaction: Transaction) -> RootSet:
+        """Make the change, all of it, and return the roots afterwards; nothing is written where nothing changes.
+
+        Raises what `Transaction.apply_to` raises, before anything is written; `Locked` with the holder's name; and
+        what the file system says, after what was written has been taken back.
+        """
+        with self.store.writing() as writer:
+            if self._recover(writer):
+                with_recovered = self.store.inspect()
+                writer.report = with_recovered
+            result = transaction.apply_to(writer.report.root_set)
+            if not transaction.changes:
+                return result
+            identity = secrets.token_hex(8)
+            self._keep_certificates(transaction.effective)
+            write_whole(writer.pending, _render(transaction, identity))
+            try:
+                self._record(transaction, identity)
+            except BaseException:
+                writer.drop_pending()
+                raise
+            self._make(transaction, writer)
+            writer.drop_pending()
+            return result
+
+    def recover(self) -> str:
+        """Finish or drop what a killed run left, and say what it was; empty when there was nothing."""
+        with self.store.writing() as writer:
+            self._recover(writer)
+        return self.recovered
+
+    # -- making ----------------------------------------------------------------------------------------------------
+
+    def _make(self, transaction: Transaction, writer: StoreWriter) -> None:
+        done: list[Transition] = []
+        denied = False
+        try:
+            writer.deny(transaction.deny_added, ())
+            denied = True
+            for transition in _ordered(transaction.effective):
+                done.append(transition)
+                _perform(transition, writer)
+            writer.deny((), transaction.deny_removed)
+        except CmakeysError as error:
+            self._take_back(transaction, writer, done, error, denied=denied)
+            raise
+        except OSError as error:
+            problem = from_oserror(error, str(error.filename or self.store.directories[0]))
+            self._take_back(transaction, writer, done, problem, denied=denied)
+            raise problem from error
+
+    def _take_back(
+        self,
+        transaction: Transaction,
+        writer: StoreWriter,
+        done: Sequence[Transition],
+        error: CmakeysError,
+        *,
+        denied: bool,
+    ) -> None:
+        """Undo what was written. Where that fails too, the note stays, and the next run finishes the change."""
+        try:
+            writer.deny(transaction.deny_removed if denied else (), transaction.deny_added if denied else ())
+            for transition in reversed(done):
+                _perform(transition.inverse, writer)
+            detail = {"code": error.code, "message": str(error)}
+            action, subject = f"{transaction.action}-failed", transaction.subject
+            self.journal.append(action, subject, detail, at=transaction.at, by=transaction.by)
+        except (CmakeysError, OSError):
+            return
+        writer.drop_pending()
+
+    def _recover(self, writer: StoreWriter) -> bool:
+        data = writer.read_pending()
+        if data is None:
+            return False
+        source = str(writer.pending)
+        transaction, identity = _parse(data, source)
+        if not any(entry.detail.get("transaction") == identity for entry in self.journal.read().entries):
+            writer.drop_pending()
+            self.recovered = f"{transaction.action} of {transaction.subject} had not begun and was dropped"
+            return True
+        now = {root.name: root for root in writer.report.root_set.roots}
+        writer.deny(transaction.deny_added, transaction.deny_removed)
+        for transition in _ordered(transaction.effective):
+            if decision(now.get(transition.root.name)) != decision(transition.after):
+                _perform(transition, writer)
+        writer.drop_pending()
+        self.recovered = f"{transaction.action} of {transaction.subject} was interrupted and has been finished"
+        return True
+
+    # -- the record ------------------------------------------------------------------------------------------------
+
+    def _record(self, transaction: Transaction, identity: str) -> None:
+        parts = list(_parts(transaction.effective))
+        for number, part in enumerate(parts, 1):
+            detail: dict[str, object] = {"transaction": identity}
+            if len(parts) > 1:
+                detail |= {"part": number, "parts": len(parts)}
+            if number == 1:
+                detail |= dict(transaction.detail)
+                detail |= {"reason": transaction.reason} if transaction.reason else {}
+                detail |= {"undoes": transaction.undoes} if transaction.undoes is not None else {}
+                detail |= {"deny-added": deny_text(transaction.deny_added)} if transaction.deny_added else {}
+                detail |= {"deny-removed": deny_text(transaction.deny_removed)} if transaction.deny_removed else {}
+            detail["roots"] = [transition_json(transition) for transition in part]
+            action, subject = transaction.action, transaction.subject
+            self.journal.append(action, subject, detail, at=transaction.at, by=transaction.by)
+
+    def _keep_certificates(self, transitions: Sequence[Transition]) -> None:
+        if not self._certificates.is_dir():
+            self._certificates.mkdir(parents=True, exist_ok=True)
+            sync_folder(self._certificates.parent)
+        for transition in transitions:
+            path = self._certificates / f"{transition.root.fingerprint}.der"
+            if not path.exists():
+                write_whole(path, transition.root.certificate.der)
+
+    def certificate(self, fingerprint: str) -> Certificate:
+        """A certificate that was a root at some time.
+
+        Raises `NotFound` when it was not kept and `StoreProblem` when what was kept is another one.
+        """
+        path = self._certificates / f"{fingerprint}.der"
+        try:
+            with path.open("rb") as file:
+                der = file.read(MAX_CERTIFICATE_SIZE + 1)
+        except FileNotFoundError:
+            raise NotFound(
+                "its certificate was not kept", object=fingerprint, hint="add it from its file: cmakeys roots add"
+            ) from None
+        certificate = Certificate.from_der(der, str(path), 0)
+        if certificate.fingerprint != fingerprint:
+            raise StoreProblem("holds another certificate than its name says", object=str(path))
+        return certificate
+
+    def transactions(self) -> tuple[Recorded, ...]:
+        """Every change in the journal, oldest first. A certificate that was not kept raises when it is needed."""
+        found: dict[str, list[JournalEntry]] = {}
+        failed: set[str] = set()
+        latest: dict[tuple[str, str], str] = {}
+        for entry in self.journal.read().entries:
+            identity = entry.detail.get("transaction")
+            if isinstance(identity, str):
+                found.setdefault(identity, []).append(entry)
+                latest[entry.action, entry.subject] = identity
+            elif entry.action.endswith("-failed"):
+                failed.add(latest.get((entry.action.removesuffix("-failed"), entry.subject), ""))
+        return tuple(
+            Recorded(self._read(entries), tuple(entries))
+            for identity, entries in found.items()
+            if identity not in failed
+        )
+
+    def _read(self, entries: Sequence[JournalEntry]) -> Transaction:
+        first = entries[0]
+        source = f"{self.journal.path} line {first.line}"
+        undoes = first.detail.get("undoes")
+        listed = [value for entry in entries for value in _roots(entry.detail)]
+        return Transaction(
+            first.action,
+            first.subject,
+            tuple(read_transition(value, self.certificate(str(value.get("certificate"))), source) for value in listed),
+            first.time,
+            first.actor,
+            str(first.detail.get("reason", "")),
+            read_deny_text(first.detail.get("deny-added", ""), source),
+            read_deny_text(first.detail.get("deny-removed", ""), source),
+            undoes=undoes if isinstance(undoes, int) else None,
+        )
+
+    def undoing(self, number: int | None, *, at: datetime, by: str, reason: str) -> Transaction:
+        """The transaction that takes back the last one that was not taken back yet, or the one of this number.
+
+        Raises `NotFound` when there is none and `Refused` when a later change is about the same roots.
+        """
+        known = self.transactions()
+        undone = {one.transaction.undoes for one in known} - {None}
+        candidates = [one for one in known if one.number not in undone and one.transaction.undoes is None]
+        if number is not None:
+            candidates = [one for one in candidates if one.number == number]
+        if not candidates:
+            what = "no change that could be taken back" if number is None else f"entry {number} is none to take back"
+            raise NotFound(what, object=str(self.journal.path), hint="cmakeys roots history lists the changes")
+        chosen = candidates[-1]
+        names = {transition.root.name for transition in chosen.transaction.transitions}
+        for later in known:
+            touched = {transition.root.name for transition in later.transaction.transitions} & names
+            if later.number > chosen.number and touched and later.number not in undone and not later.transaction.undoes:
+                raise Refused(
+                    f"entry {later.number} changed {', '.join(sorted(touched))} since then",
+                    object=f"entry {chosen.number}",
+                    hint=f"take that one back first: cmakeys roots undo --entry {later.number}",
+                )
+        return chosen.transaction.inverse(at=at, by=by, reason=reason, undoes=chosen.number)
+
+
+def _ordered(transitions: Sequence[Transition]) -> list[Transition]:
+    """What comes, or becomes an anchor, before what goes: no chain is without its root in between."""
+    return sorted(transitions, key=lambda transition: not (transition.after and transition.after.state.anchors))
+
+
+def _perform(transition: Transition, writer: StoreWriter) -> None:
+    if transition.after is not None:
+        writer.put(transition.after)
+    else:
+        writer.take(transition.root.name)
+
+
+def _parts(transitions: Sequence[Transition]) -> Iterator[tuple[Transition, ...]]:
+    """The transitions in portions that fit into one line of the journal; one empty portion where there are none."""
+    part: list[Transition] = []
+    size = 0
+    for transition in transitions:
+        length = len(json.dumps(transition_json(transition)))
+        if part and size + length > MAX_PART:
+            yield tuple(part)
+            part, size = [], 0
+        part.append(transition)
+        size += length
+    yield tuple(part)
+
+
+def _roots(detail: Mapping[str, object]) -> list[dict[str, object]]:
+    listed = detail.get("roots")
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+
+
+def _render(transaction: Transaction, identity: str) -> bytes:
+    document = {
+        "transaction": identity,
+        "action": transaction.action,
+        "subject": transaction.subject,
+        "at": transaction.at.astimezone(UTC).isoformat(),
+        "by": transaction.by,
+        "roots": [
+            {**transition_json(one), "der": base64.b64encode(one.root.certificate.der).decode()}
+            for one in transaction.effective
+        ],
+        "deny-added": deny_text(transaction.deny_added),
+        "deny-removed": deny_text(transaction.deny_removed),
+    }
+    return json.dumps(document).encode("ascii") + b"\n"
+
+
+def _parse(data: bytes, source: str) -> tuple[Transaction, str]:
+    try:
+        document = json.loads(data)
+        roots = _roots(document)
+        certificates = [Certificate.from_der(base64.b64decode(str(one["der"])), source, 0) for one in roots]
+        transaction = Transaction(
+            str(document["action"]),
+            str(document["subject"]),
+            tuple(
+                read_transition(one, certificate, source) for one, certificate in zip(roots, certificates, strict=True)
+            ),
+            datetime.fromisoformat(str(document["at"])),
+            str(document["by"]),
+            deny_added=read_deny_text(document["deny-added"], source),
+            deny_removed=read_deny_text(document["deny-removed"], source),
+        )
+        return transaction, str(document["transaction"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreProblem(
+            f"the note of an unfinished change cannot be read: {error}",
+            object=source,
+            hint="compare the roots with the last entry of the journal, then remove this file",
+        ) from error
