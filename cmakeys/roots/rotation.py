@@ -23,6 +23,7 @@ from cmakeys.roots.dependants import Dependant, LeafRule, anchors_of, ends_in, o
 from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.roots.root import Root, Rotation
 from cmakeys.roots.rootset import RootSet
+from cmakeys.roots.transaction import Transition
 from cmakeys.roots.vouching import Vouching
 
 
@@ -41,21 +42,6 @@ class Relation(Enum):
     NEW = "new"
     BOTH = "both"
     NEITHER = "neither"
-
-
-@dataclass(frozen=True, slots=True)
-class RootChange:
-    """One root before and after; `before` is None for one that was not there, `after` for one that goes."""
-
-    before: Root | None
-    after: Root | None
-
-    @property
-    def root(self) -> Root:
-        """The root as it is known longest."""
-        root = self.before or self.after
-        assert root is not None  # noqa: S101 a change is of something
-        return root
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +106,7 @@ class RotationPlan:
     old: Root
     new: Root | None
     before: RootSet
-    changes: tuple[RootChange, ...]
+    changes: tuple[Transition, ...]
     rotation: Rotation | None
     vouching: Vouching | None
     devices: tuple[DeviceView, ...]
@@ -165,7 +151,7 @@ def successor_of(root: Root, known: RootSet) -> Root | None:
     return next((other for other in known.roots if other.fingerprint == rotation.successor), None)
 
 
-def changed(known: RootSet, changes: Sequence[RootChange]) -> RootSet:
+def changed(known: RootSet, changes: Sequence[Transition]) -> RootSet:
     """The set with these changes; every other root is as it was."""
     touched = {change.root.name for change in changes}
     kept = [root for root in known.roots if root.name not in touched]

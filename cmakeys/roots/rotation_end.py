@@ -16,7 +16,6 @@ from cmakeys.roots.rotation import (
     Block,
     Circumstances,
     Moment,
-    RootChange,
     RotationPlan,
     changed,
     day,
@@ -24,6 +23,7 @@ from cmakeys.roots.rotation import (
     under_way,
     views_of,
 )
+from cmakeys.roots.transaction import Transition
 
 
 def plan_finish(known: RootSet, old: Root, at: Circumstances, *, early: bool = False) -> RotationPlan:
@@ -34,7 +34,7 @@ def plan_finish(known: RootSet, old: Root, at: Circumstances, *, early: bool = F
     rotation = _recorded(old)
     new = successor_of(old, known)
     done = old.state is LifeCycle.RETIRED
-    changes = () if done else (RootChange(old, replace(old, state=LifeCycle.RETIRED)),)
+    changes = () if done else (Transition(old, replace(old, state=LifeCycle.RETIRED)),)
     views = views_of(known, changed(known, changes), old, new, at)
     blocks = [] if done else _finish_blocks(known, old, new, rotation, at, early=early)
     blocks += [
@@ -96,10 +96,10 @@ def plan_abort(known: RootSet, old: Root, at: Circumstances) -> RotationPlan:
     rotation = _recorded(old)
     new = successor_of(old, known)
     running = under_way(old)
-    changes: tuple[RootChange, ...] = ()
+    changes: tuple[Transition, ...] = ()
     remarks: tuple[str, ...] = ()
     if running is not None:
-        changes = (RootChange(old, replace(old, state=LifeCycle.TRUSTED, rotation=None)),)
+        changes = (Transition(old, replace(old, state=LifeCycle.TRUSTED, rotation=None)),)
         heir = _predecessor(known, new, besides=old) if new is not None else None
         if heir is not None:
             changes += _handed_over(heir, rotation)
@@ -121,10 +121,10 @@ def plan_abort(known: RootSet, old: Root, at: Circumstances) -> RotationPlan:
     return RotationPlan(Moment.ABORT, old, new, known, changes, rotation, None, views, remarks, tuple(blocks))
 
 
-def _put_back(new: Root, was: LifeCycle | None) -> tuple[RootChange, ...]:
+def _put_back(new: Root, was: LifeCycle | None) -> tuple[Transition, ...]:
     if was is None:
-        return (RootChange(new, None),)
-    return () if was is new.state else (RootChange(new, replace(new, state=was)),)
+        return (Transition(new, None),)
+    return () if was is new.state else (Transition(new, replace(new, state=was)),)
 
 
 def _predecessor(known: RootSet, new: Root, besides: Root | None = None) -> Root | None:
@@ -136,12 +136,12 @@ def _predecessor(known: RootSet, new: Root, besides: Root | None = None) -> Root
     return None
 
 
-def _handed_over(heir: Root, rotation: Rotation) -> tuple[RootChange, ...]:
+def _handed_over(heir: Root, rotation: Rotation) -> tuple[Transition, ...]:
     """What the new root was before is remembered by the rotation that is left, if the one that goes came first."""
     own = heir.rotation
     if own is None or own.started < rotation.started or own.successor_was is rotation.successor_was:
         return ()
-    return (RootChange(heir, replace(heir, rotation=replace(own, successor_was=rotation.successor_was))),)
+    return (Transition(heir, replace(heir, rotation=replace(own, successor_was=rotation.successor_was))),)
 
 
 def _recorded(old: Root) -> Rotation:

@@ -21,7 +21,6 @@ from cmakeys.roots.rotation import (
     DeviceView,
     Moment,
     Relation,
-    RootChange,
     RotationPlan,
     changed,
     day,
@@ -29,6 +28,7 @@ from cmakeys.roots.rotation import (
     under_way,
     views_of,
 )
+from cmakeys.roots.transaction import Transition
 from cmakeys.roots.vouching import Credentials, Vouching, vouch
 from cmakeys.x509.certificate import same_key
 from cmakeys.x509.kernel import kernel_needed, kernel_refusal
@@ -87,10 +87,10 @@ def plan_start(
     )
 
 
-def _start_changes(old: Root, new: Root, present: Root | None, rotation: Rotation) -> tuple[RootChange, ...]:
+def _start_changes(old: Root, new: Root, present: Root | None, rotation: Rotation) -> tuple[Transition, ...]:
     wanted_old = replace(old, state=LifeCycle.RETIRING, rotation=rotation)
     wanted_new = replace(present or new, state=LifeCycle.TRUSTED)
-    changes = (RootChange(present, wanted_new), RootChange(old, wanted_old))
+    changes = (Transition(present, wanted_new), Transition(old, wanted_old))
     return tuple(change for change in changes if change.before != change.after)
 
 
