@@ -16,6 +16,7 @@ from cmakeys.cli.nouns import NOUNS
 from cmakeys.config import DEFAULT, Config, apply
 from cmakeys.emulator.faults import FAULTS
 from cmakeys.errors import CmakeysError, ExitCode
+from cmakeys.roots.declaration import read_declaration
 from cmakeys.roots.document import DocumentProblem, render_document
 from cmakeys.roots.record import read_deny, read_root, render_pem
 from cmakeys.roots.root import LeafNameRule, LifeCycle, Root
@@ -29,8 +30,8 @@ from tests.roots import trust
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name: Page.read(path) for path in sorted((ROOT / "man").iterdir())}
-MAIN, CONFIGURATION = PAGES["cmakeys.1"], PAGES["cmakeys.yaml.5"]
-A = trust.root("a")
+MAIN, CONFIGURATION, DECLARATION = PAGES["cmakeys.1"], PAGES["cmakeys.yaml.5"], PAGES["cmakeys-roots.5"]
+A, B = trust.root("a"), trust.root("b")
 SHARED = "Options of several verbs"
 READER_GONE_AND_INTERRUPTED = {130, 141}
 
@@ -80,7 +81,7 @@ def test_a_page_fits_a_terminal_of_80_columns(page: Page) -> None:
 
 
 def test_every_noun_has_its_page_and_no_page_is_about_nothing() -> None:
-    expected = {"cmakeys.1", "cmakeys.yaml.5", *(f"cmakeys-{noun.name}.1" for noun in NOUNS)}
+    expected = {"cmakeys.1", "cmakeys.yaml.5", "cmakeys-roots.5", *(f"cmakeys-{noun.name}.1" for noun in NOUNS)}
     assert set(PAGES) == expected
 
 
@@ -307,6 +308,26 @@ def test_the_keys_of_a_deny_file_are_those_that_are_read() -> None:
     with pytest.raises(DocumentProblem) as refusal:
         read_deny(b"odd: 1\n", "deny.yaml")
     assert sorted(item.term for item in CONFIGURATION.section("DENY ENTRIES").items) == known_keys(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("title", "data"), [("KEYS", b"odd: 1\n"), ("KEYS OF A ROOT", b"schema: 1\nroots: [{odd: 1}]\n")]
+)
+def test_the_keys_of_a_declaration_are_those_that_are_read(title: str, data: bytes) -> None:
+    with pytest.raises(DocumentProblem) as refusal:
+        read_declaration(data, "roots.yaml", lambda _: b"")
+    assert sorted(item.term for item in DECLARATION.section(title).items) == known_keys(refusal.value)
+
+
+def test_the_example_of_a_declaration_is_read() -> None:
+    (example,) = (text for name, text in DECLARATION.literals() if name == "declaration")
+    fingerprints = iter((A.fingerprint, B.fingerprint, "ab" * 32))
+    text = re.sub(r"[0-9a-f]{8}\.\.\.", lambda _: next(fingerprints), example)
+    files = {"certificates/acme.pem": A, "certificates/acme-2041.pem": B}
+    found = read_declaration(text.encode(), "x", lambda name: render_pem(files[name].certificate))
+    assert [root.state for root in found.roots] == [LifeCycle.TRUSTED, LifeCycle.STAGED]
+    assert found.prune
+    assert found.deny
 
 
 def test_the_states_and_the_rules_about_names_are_all_there() -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from cmakeys.cli import roots_apply
+from cmakeys.cli.actor import actor
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import Output, verb
@@ -89,7 +91,7 @@ def add(
             known=store.load(),
             catalogue=load_catalogue(),
             now=now,
-            provenance=Provenance(from_device or _source(file), now.replace(microsecond=0), _actor(), reason),
+            provenance=Provenance(from_device or _source(file), now.replace(microsecond=0), actor(), reason),
         )
         present(out, enrolment, dry_run=dry_run)
         enrolment.check()
@@ -191,22 +193,28 @@ def export(
         list[str] | None, typer.Argument(metavar="[ROOT]...", help="Default: all that a chain may end in.")
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="pem (one file), der (a folder of files), or json.")
+        str, typer.Option("--format", metavar="FORMAT", help="pem, der (a folder of files), json, or declaration.")
     ] = "pem",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="PATH", help="Where to; default for pem and json: stdout.")
+        Path | None, typer.Option("--output", "-o", metavar="PATH", help="Where to; default for all but der: stdout.")
     ] = None,
     sysroot: Sysroot = SYSTEM,
     json: Json = False,
 ) -> None:
-    """Write roots out for other programs: those that anchor a chain, or those named."""
+    """Write roots out for other programs: those that anchor a chain, or those named.
+
+    As a declaration, which roots apply reads, all of them are written, with their states and the deny entries.
+    """
     with verb("roots", "export", json=json) as out:
-        from cmakeys.cli.export import write
+        from cmakeys.cli.export import write, write_declaration
         from cmakeys.errors import NotFound, Refused
         from cmakeys.reports.roots import root_data
         from cmakeys.roots.store import RootStore
 
         report = RootStore(sysroot).inspect()
+        if form == "declaration":
+            write_declaration(out, report, roots or (), output)
+            return
         anchors = report.root_set.anchors()
         chosen = list(dict.fromkeys(report.root_set.find(text) for text in roots or ())) or list(anchors)
         for root in chosen:
@@ -361,7 +369,7 @@ def _recorded(
     from cmakeys.roots.change import Change, make
     from cmakeys.roots.journal import Journal
 
-    change = Change(action, subject, detail, now, _actor())
+    change = Change(action, subject, detail, now, actor())
     return make(change, Journal(state_directory(sysroot, state_dir)), perform)
 
 
@@ -385,14 +393,4 @@ def _next_step(out: Output, sysroot: Path) -> None:
         out.show("next: cmakeys keyring apply puts this into effect in the kernel", tone=Tone.NOTE)
 
 
-def _actor() -> str:
-    """Who is doing this: the login name, and behind sudo the one who called it."""
-    import os
-    import pwd
-
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        user = f"uid {os.getuid()}"
-    caller = os.environ.get("SUDO_USER", "")
-    return f"{caller} as {user}" if caller and caller != user else user
+roots_apply.register(app)

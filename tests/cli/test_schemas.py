@@ -142,6 +142,14 @@ def no_such_keyring(stage: Stage) -> Sequence[str]:
     return "--keyring", "cmakeys-test-none", *stage.sysroot
 
 
+def declared(stage: Stage) -> Sequence[str]:
+    """One root comes, one goes, and something is denied."""
+    stage.store.add(root("old"))
+    text = f"schema: 1\nprune: true\nroots: [{{name: acme, fingerprint: {vendor().certificate.fingerprint},"
+    text += f" certificate: {stage.pem}}}]\ndeny: [{{key: {'ab' * 32}, after: 2030-01-01T00:00:00Z}}]\n"
+    return "-f", str(stage.file("roots.yaml", text.encode())), *stage.sysroot
+
+
 def garbage(stage: Stage) -> str:
     return str(stage.file("garbage", b"\0nothing"))
 
@@ -154,6 +162,7 @@ SUCCESSES: Mapping[str, Arguments] = {
     "roots-remove": lambda stage: ("acme", "--yes", *stage.trusting()),
     "roots-export": lambda stage: ("-o", str(stage.folder / "out.pem"), *stage.trusting()),
     "roots-lint": lambda stage: stage.trusting(),
+    "roots-apply": declared,
     "keyring-status": Stage.session,
     "keyring-diff": Stage.session,
     "keyring-apply": Stage.session,
@@ -183,6 +192,7 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "roots-remove": (8, lambda stage: ("acme", *stage.trusting())),
     "roots-export": (3, lambda stage: stage.sysroot),
     "roots-lint": (1, lambda stage: (garbage(stage), *stage.sysroot)),
+    "roots-apply": (2, lambda stage: ("-f", garbage(stage), *stage.sysroot)),
     "keyring-status": (3, no_such_keyring),
     "keyring-diff": (3, no_such_keyring),
     "keyring-apply": (3, no_such_keyring),
