@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,11 @@ def screen(status: Status) -> list[Line]:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_machine_in_one_look(name: str) -> None:
     assert_golden(f"status-{name}", [line.text for line in screen(MACHINES[name])])
+
+
+def test_the_screen_in_the_readme_is_one() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert "".join(f"    {line.text}\n" for line in screen(machines.DRIFT)) in readme
 
 
 def test_on_a_terminal_every_part_has_its_mark() -> None:
