@@ -19,7 +19,11 @@ def reconciliation_report(found: Reconciliation, source: str, *, as_diff: bool, 
     lines = _diff(found, source) if as_diff else _changes(found)
     number = len(found.changes) + len(found.deny) + len(found.allow)
     count = f"{number} change{'' if number == 1 else 's'}"
-    return [*lines, Line(f"{count} to make; nothing was changed", Tone.NOTE)] if check else [*lines, Line(count)]
+    return (
+        [*lines, Line(f"{count} to make; nothing was changed", Tone.NOTE)]
+        if check
+        else [*lines, Line(f"{count} made", Tone.GOOD)]
+    )
 
 
 def _diff(found: Reconciliation, source: str) -> list[Line]:

@@ -106,7 +106,7 @@ def _drift(status: Status) -> Step | None:
 
 
 def _no_devices(status: Status) -> Step | None:
-    if isinstance(status.devices, Devices) and not status.devices.total:
+    if isinstance(status.devices, Devices) and not status.devices.total and status.kernel is not None:
         return Step(("devices", "scan"), "no device is enrolled, so no check runs")
     return None
 
