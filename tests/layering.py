@@ -46,7 +46,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "status": BELOW_CHECK | {"clock", "config"},
     "config": frozenset({"roots", "verify"}),
     "offline": frozenset({"x509", "roots", "evidence", "verify"}),
-    "reports": (BELOW_CHECK - {"transports"}) | {"status"},
+    "reports": (BELOW_CHECK - {"transports"}) | {"status", "revocation"},
     "cli": BELOW_CLI,
     "__main__": frozenset({"cli"}),
     "__init__": frozenset(),

@@ -236,7 +236,8 @@ def _given_roots(out: Output, files: Sequence[Path], now: datetime) -> RootSet:
     from cmakeys.roots.rootset import RootSet
     from cmakeys.x509.bundle import MAX_INPUT_SIZE, read_certificates
 
-    catalogue, rootset = load_catalogue(), RootSet()
+    catalogue = load_catalogue()
+    rootset = RootSet(deny=catalogue.known_bad)
     for file in files:
         for certificate in read_certificates(read_file(file, MAX_INPUT_SIZE), str(file)):
             proposal = propose(

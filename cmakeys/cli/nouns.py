@@ -40,10 +40,12 @@ NOUNS: tuple[Noun, ...] = (
         verbs=False,
     ),
     Noun("roots", "cmakeys.cli.roots", "Say which vendors' roots this machine trusts: add, show, remove, export them."),
+    Noun("deny", "cmakeys.cli.deny", "Say what must never be trusted, whatever brings it."),
     Noun("keyring", "cmakeys.cli.keyring", "Compare the kernel's keyring with the trusted roots, and put them there."),
     Noun("devices", "cmakeys.cli.devices", "Enrol devices, so that a check can say whether they are still the same."),
     Noun("check", "cmakeys.cli.check", "Check devices against their roots and their enrolment.", verbs=False),
     Noun("evidence", "cmakeys.cli.evidence", "Keep what a device said, look at it, and judge it again anywhere."),
+    Noun("revocation", "cmakeys.cli.revocation", "Keep lists of what vendors have revoked, and fetch them when asked."),
     Noun("emulate", "cmakeys.cli.emulate", "Emulate a CMA device, honest or faulty, on a local port.", verbs=False),
     Noun("config", "cmakeys.cli.config", "Show the settings in effect, and the file that each comes from."),
 )

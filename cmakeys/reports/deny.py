@@ -1,12 +1,11 @@
-"""Deny entries for a reader: as data, as a line, as rows of a table."""
+"""Deny entries for a reader: as data, and as lines."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC
 
 from cmakeys.roots.deny import DenyEntry, serial_text
-
-DENY_COLUMNS = ("denied", "sha256", "serial", "after", "reason", "source")
 
 
 def deny_data(entry: DenyEntry) -> dict[str, object]:
@@ -21,19 +20,13 @@ def deny_data(entry: DenyEntry) -> dict[str, object]:
     }
 
 
-def deny_row(entry: DenyEntry) -> tuple[str, ...]:
-    """An entry as one row under `DENY_COLUMNS`."""
-    return (
-        entry.kind.value,
-        entry.sha256,
-        "-" if entry.serial is None else serial_text(entry.serial),
-        "-" if entry.after is None else f"{entry.after.astimezone(UTC):%Y-%m-%d}",
-        entry.reason or "-",
-        entry.source or "-",
+def deny_lines(entry: DenyEntry, files: Sequence[str] = ()) -> tuple[str, ...]:
+    """An entry as a person has to see it, its hash in full, and in which files it stands where that is told."""
+    details = (
+        f"serial number {serial_text(entry.serial)}" if entry.serial is not None else "",
+        f"only what was issued after {entry.after.astimezone(UTC):%Y-%m-%d %H:%M}Z" if entry.after is not None else "",
+        f"reason: {entry.reason}" if entry.reason else "",
+        f"from: {entry.source}" if entry.source else "",
+        *(f"in: {file}" for file in files),
     )
-
-
-def deny_line(entry: DenyEntry) -> str:
-    """An entry as a person has to see it before it is made or taken away."""
-    after = f", issued after {entry.after.astimezone(UTC):%Y-%m-%d %H:%M}Z" if entry.after is not None else ""
-    return entry.words + after + (f": {entry.reason}" if entry.reason else "")
+    return (f"{entry.kind.value:<13} {entry.sha256}", *(f"  {detail}" for detail in details if detail))

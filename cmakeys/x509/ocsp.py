@@ -68,9 +68,12 @@ class Statement:
 
     def is_about(self, certificate: Certificate, issuer: Certificate) -> bool:
         """Whether it speaks of `certificate` as issued by `issuer`."""
+        return self.serial == certificate.serial_number and self.names_issuer(issuer)
+
+    def names_issuer(self, issuer: Certificate) -> bool:
+        """Whether it speaks of a certificate that `issuer` has issued."""
         return (
-            self.serial == certificate.serial_number
-            and self.issuer_name_hash == hashlib.new(self.hash, subject_der(issuer), usedforsecurity=False).digest()
+            self.issuer_name_hash == hashlib.new(self.hash, subject_der(issuer), usedforsecurity=False).digest()
             and self.issuer_key_hash == hashlib.new(self.hash, key_bits(issuer), usedforsecurity=False).digest()
         )
 
