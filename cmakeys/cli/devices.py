@@ -179,7 +179,9 @@ def _warn(out: Output, found: Candidate, others: Sequence[EnrolledDevice]) -> No
 
     device, verdict = found.device, found.judgement.verdict
     if verdict.outcome is Outcome.DEGRADED:
-        out.warn(f"it passes, but {verdict.summary}", object=device.name, hint=verdict.warnings[0].hint)
+        remarks = (*verdict.warnings, *verdict.failures, verdict.step(6))  # a wrong clock leaves step 6 not checked
+        hint = next((step.hint for step in remarks if step.hint), "")
+        out.warn(f"it passes, but {verdict.summary}", object=device.name, hint=hint)
     for other in others:
         if other.pin == device.pin and other.name != device.name and device.pin.kind is not PinKind.ROOT:
             out.warn(

@@ -60,7 +60,8 @@ def apply(
         store = RootStore(sysroot)
         bounds = _bounds(source, reason, sysroot, state_dir)
         found = reconcile(declaration, store.load(), bounds, own_denials=store.own_denials(), allow_empty=allow_empty)
-        out.data = reconciliation_data(found, source, check=check)
+        if out.json:  # the difference between two large sets costs more than all the rest
+            out.data = reconciliation_data(found, source, check=check)
         for problem in found.problems:
             out.problem(problem)
         if found.problems:

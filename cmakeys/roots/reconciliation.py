@@ -15,7 +15,7 @@ from datetime import datetime
 from cmakeys.errors import CmakeysError, Refused
 from cmakeys.roots.catalogue import Catalogue
 from cmakeys.roots.declaration import Declaration, DeclaredRoot, outline
-from cmakeys.roots.deny import DenyEntry
+from cmakeys.roots.deny import DenyEntry, DenyIndex
 from cmakeys.roots.enrolment import TEST_ROOT
 from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.roots.root import Constraints, Provenance, Root
@@ -93,7 +93,8 @@ def reconcile(
         return Reconciliation(known, known, problems=tuple(problems))
     kept = () if declaration.prune else tuple(root for root in known.roots if root.name not in wanted)
     deny, allow = _denials(declaration, known, own_denials)
-    after = RootSet((*kept, *wanted.values()), (*(entry for entry in known.deny if entry not in allow), *deny))
+    gone = frozenset(allow)
+    after = RootSet((*kept, *wanted.values()), (*(entry for entry in known.deny if entry not in gone), *deny))
     changes = tuple(_changes(known, after))
     problems += _denied(declaration, changes, after)
     if known.anchors() and not after.anchors() and not allow_empty:
@@ -111,7 +112,7 @@ def reconcile(
 
 def _wanted(declared: DeclaredRoot, known: RootSet, bounds: Bounds) -> Root:
     """The root as it is declared. Raises `Refused` where it may not be, whatever the others are."""
-    present = next((root for root in known.roots if root.name == declared.name), None)
+    present = known.named(declared.name)
     certificate = declared.certificate or (present.certificate if present else None)
     if certificate is None:
         raise Refused(
@@ -204,9 +205,8 @@ def _denials(
     if declaration.deny is None:
         return (), ()
     new: dict[DenyEntry, None] = {entry: None for entry in declaration.deny if not known.denies(entry)}
-    gone = [
-        entry for entry in own if declaration.prune and not any(other.includes(entry) for other in declaration.deny)
-    ]
+    declared = DenyIndex(declaration.deny)
+    gone = [entry for entry in own if declaration.prune and not declared.includes(entry)]
     return tuple(new), tuple(gone)
 
 

@@ -126,6 +126,10 @@ class RootSet:
         """The root with exactly this certificate, if any."""
         return self._holders.get(certificate.fingerprint)
 
+    def named(self, name: str) -> Root | None:
+        """The root with exactly this name, if any."""
+        return self._names.get(name)
+
     def find(self, text: str) -> Root:
         """The root with this name, or the only one whose fingerprint begins with these digits (at least four).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from cmakeys.emulator.factory import Blueprint, build_device
 from cmakeys.emulator.faults import FAULTS
 from cmakeys.emulator.line import Seat
 from cmakeys.emulator.settings import DeviceSettings
+from cmakeys.roots.journal import Journal
 from cmakeys.roots.store import RootStore
 from tests.cli.machine import Machine
 from tests.workbench import faulty, honest, seat, serving, vendor
@@ -65,6 +67,17 @@ def test_what_is_wrong_with_which_device_is_said(machine: Machine, pair: Pair, f
     assert "2 devices: 1 trusted, 1 rejected" in said.out
     assert "gpu0 is rejected:" in said.out
     assert f"{step:>3}  failed" in said.out
+
+
+def test_a_clock_that_is_wrong_degrades_devices_and_rejects_none(machine: Machine, pair: Pair) -> None:
+    Journal(machine.register.parent).append("test", "x", {}, at=datetime.now(UTC) + timedelta(days=2), by="ada")
+    said = machine.run("check", "--all")
+    assert said.code == 0
+    assert "2 devices: 2 degraded" in said.out
+    one = machine.run("check", "gpu0")
+    assert "the machine's clock says" in one.out
+    assert "timedatectl" in one.out
+    assert machine.run("devices", "enroll", pair.urls[0], "--name", "gpu0", "--replace").code == 0
 
 
 def test_a_root_that_was_removed_takes_its_devices_along(machine: Machine, pair: Pair) -> None:

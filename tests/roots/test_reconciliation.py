@@ -160,6 +160,7 @@ class TestDenials:
         assert not ask(declared(A), known=known, deny=(KEY,)).changed
         added = ask(declared(A), known=known, deny=(KEY, OTHER), own=(KEY,))
         assert (added.deny, added.allow) == ((OTHER,), ())
+        assert ask(declared(A), known=known, deny=(OTHER,), own=(KEY,)).allow == ()
         pruned = ask(declared(A), known=known, deny=(OTHER,), prune=True, own=(KEY,))
         assert (pruned.deny, pruned.allow, pruned.after.deny) == ((OTHER,), (KEY,), (OTHER,))
 

@@ -178,3 +178,8 @@ def test_a_certificate_of_an_unreadable_key_is_denied_by_any_key_entry(monkeypat
 
     monkeypatch.setattr(Certificate, "spki_fingerprint", property(fail))
     assert RootSet(deny=(DenyEntry(DenyKind.KEY, "0" * 64),)).denied(unreadable)
+
+
+def test_a_name_finds_its_root_and_no_beginning_of_a_fingerprint_does() -> None:
+    assert RootSet((A, B)).named("a") is A
+    assert RootSet((A, B)).named(A.fingerprint) is None

@@ -24,7 +24,7 @@ from tests.devices.samples import ENROLLED_AT, checked, sample
 from tests.keyring.kernel import fresh_session, require_rsa
 from tests.keyring.kernel import root as rsa_root
 from tests.roots.trust import certificate
-from tests.x509.pki import FOREVER, NOT_AFTER, issue
+from tests.x509.pki import FOREVER, issue
 
 DAY = timedelta(days=1)
 NOW = ENROLLED_AT + DAY
@@ -69,9 +69,10 @@ def test_the_horizon_of_roots_is_the_configuration_s(tmp_path: Path) -> None:
 
 
 def test_a_wrong_clock_judges_no_end_and_says_what_was_recorded(tmp_path: Path) -> None:
-    RootStore(tmp_path).add(Root("a", certificate("a")))
-    Journal(tmp_path / "state").append("roots-add", "a", {}, at=NOT_AFTER + DAY, by="ada")
-    assert found(look(tmp_path, NOT_AFTER + DAY)).ends[0].nearness is Nearness.OVER
+    RootStore(tmp_path).add(Root("a", issue("a", number=3, not_after=NOW + 40 * DAY).certificate))
+    assert found(look(tmp_path, NOW)).ends[0].nearness is Nearness.WARN
+    Journal(tmp_path / "state").append("roots-add", "a", {}, at=NOW + 50 * DAY, by="ada")
+    assert found(look(tmp_path, NOW + 50 * DAY)).ends[0].nearness is Nearness.OVER
     status = look(tmp_path, NOW)
     assert found(status).ends[0].nearness is Nearness.FAR
     assert status.newest.what == "entry 1 of the journal"
