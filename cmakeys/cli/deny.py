@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,8 +17,7 @@ from cmakeys.reports.terminal import Tone
 
 if TYPE_CHECKING:
     from cmakeys.roots.deny import DenyEntry
-
-_Result = TypeVar("_Result")
+    from cmakeys.roots.store import RootStore
 
 app = noun_app("Say what must never be trusted, whatever brings it.")
 
@@ -104,8 +103,8 @@ def add(
         if not fresh:
             out.show("denied already", tone=Tone.NOTE)
             return
-        detail = {**_detail(fresh), "reason": reason}
-        out.changed = _recorded("deny-add", fresh, detail, sysroot, state_dir, lambda: store.deny(*fresh))
+        out.changed = True
+        _commit(out, store, "deny-add", reason, state_directory(sysroot, state_dir), added=fresh)
         out.show(f"added {len(fresh)} of {len(entries)}", tone=Tone.GOOD)
         if sysroot == SYSTEM and roots:
             out.show("next: cmakeys keyring apply takes the roots out of the kernel", tone=Tone.NOTE)
@@ -159,11 +158,12 @@ def remove(
             return
         if not yes:
             out.confirm(f"deny {'this' if len(found) == 1 else f'these {len(found)}'} no longer?", hint="--yes")
-        detail = {**_detail(found), "reason": reason}
-        out.changed = _recorded("deny-remove", found, detail, sysroot, state_dir, lambda: store.allow(*found))
+        out.changed = True
+        _commit(out, store, "deny-remove", reason, state_directory(sysroot, state_dir), removed=found)
         out.show(f"removed {len(found)}", tone=Tone.GOOD)
+        denials = store.inspect().denials
         for each in found:
-            others = store.inspect().denials.get(each, ())
+            others = denials.get(each, ())
             if others:
                 out.warn(f"still denied by {', '.join(others)}", object=each.words)
 
@@ -215,7 +215,7 @@ def export(
 def _honest_words(out: Output, form: str, unexpressed: Sequence[DenyEntry]) -> None:
     if unexpressed:
         out.warn(
-            f"{len(unexpressed)} entries have no line: the kernel knows hashes of certificates and no dates, and no"
+            f"entries without a line: {len(unexpressed)}; the kernel knows hashes of certificates and no dates, and no"
             " certificate at hand is denied by them",
             hint="name the certificates: cmakeys deny export FILE",
         )
@@ -235,31 +235,34 @@ def _show(out: Output, entries: Sequence[DenyEntry]) -> None:
         out.show(f"and {len(entries) - MAX_SHOWN} more")
 
 
-def _detail(entries: Sequence[DenyEntry]) -> dict[str, object]:
-    """What the journal keeps: one entry in full; of many their number, and one hash over all of them."""
-    import hashlib
-
-    from cmakeys.cli.output import plain
-    from cmakeys.reports.deny import deny_data
-
-    first = plain(deny_data(entries[0]))
-    if len(entries) == 1:
-        return {"entry": first}
-    digest = hashlib.sha256("\n".join(sorted(entry.words for entry in entries)).encode()).hexdigest()
-    return {"count": len(entries), "source": entries[0].source, "sha256": digest}
-
-
-def _recorded(
+def _commit(
+    out: Output,
+    store: RootStore,
     action: str,
-    entries: Sequence[DenyEntry],
-    detail: dict[str, object],
-    sysroot: Path,
-    state_dir: Path | None,
-    perform: Callable[[], _Result],
-) -> _Result:
-    from cmakeys.roots.change import Change, make
-    from cmakeys.roots.journal import Journal
+    reason: str,
+    state: Path,
+    *,
+    added: Sequence[DenyEntry] = (),
+    removed: Sequence[DenyEntry] = (),
+) -> None:
+    """Make the change as one transaction, which `roots undo` can take back."""
+    from cmakeys.roots.ledger import Ledger
+    from cmakeys.roots.transaction import Transaction
 
+    entries = (*added, *removed)
     subject = entries[0].words if len(entries) == 1 else f"{len(entries)} entries"
-    change = Change(action, subject, detail, datetime.now(UTC), actor())
-    return make(change, Journal(state_directory(sysroot, state_dir)), perform)
+    ledger = Ledger(store, state)
+    ledger.commit(
+        Transaction(
+            action,
+            subject,
+            (),
+            datetime.now(UTC),
+            actor(),
+            reason,
+            deny_added=tuple(added),
+            deny_removed=tuple(removed),
+        )
+    )
+    if ledger.recovered:
+        out.warn(ledger.recovered)

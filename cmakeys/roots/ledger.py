@@ -14,13 +14,14 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cmakeys.errors import CmakeysError, NotFound, Refused, from_oserror
 from cmakeys.files import sync_folder, write_whole
+from cmakeys.roots.deny import DenyEntry
 from cmakeys.roots.journal import Journal, JournalEntry
 from cmakeys.roots.record import StoreProblem
 from cmakeys.roots.rootset import RootSet
@@ -38,7 +39,8 @@ from cmakeys.x509.certificate import MAX_CERTIFICATE_SIZE, Certificate
 
 CERTIFICATES = "certificates"
 MAX_PART = 40 * 1024
-"""Bytes of transitions in one entry of the journal; a transaction with more has several, which belong together."""
+"""Bytes of transitions and deny entries in one entry of the journal; a transaction with more has several, which belong
+together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ class Ledger:
     # -- the record ------------------------------------------------------------------------------------------------
 
     def _record(self, transaction: Transaction, identity: str) -> None:
-        parts = list(_parts(transaction.effective))
+        parts = list(_parts(transaction))
         for number, part in enumerate(parts, 1):
             detail: dict[str, object] = {"transaction": identity}
             if len(parts) > 1:
@@ -166,9 +168,9 @@ class Ledger:
                 detail |= dict(transaction.detail)
                 detail |= {"reason": transaction.reason} if transaction.reason else {}
                 detail |= {"undoes": transaction.undoes} if transaction.undoes is not None else {}
-                detail |= {"deny-added": deny_text(transaction.deny_added)} if transaction.deny_added else {}
-                detail |= {"deny-removed": deny_text(transaction.deny_removed)} if transaction.deny_removed else {}
-            detail["roots"] = [transition_json(transition) for transition in part]
+            detail |= {"deny-added": deny_text(part.deny_added)} if part.deny_added else {}
+            detail |= {"deny-removed": deny_text(part.deny_removed)} if part.deny_removed else {}
+            detail["roots"] = part.roots
             action, subject = transaction.action, transaction.subject
             self.journal.append(action, subject, detail, at=transaction.at, by=transaction.by)
 
@@ -229,8 +231,8 @@ class Ledger:
             first.time,
             first.actor,
             str(first.detail.get("reason", "")),
-            read_deny_text(first.detail.get("deny-added", ""), source),
-            read_deny_text(first.detail.get("deny-removed", ""), source),
+            _denied(entries, "deny-added", source),
+            _denied(entries, "deny-removed", source),
             undoes=undoes if isinstance(undoes, int) else None,
         )
 
@@ -272,18 +274,43 @@ def _perform(transition: Transition, writer: StoreWriter) -> None:
         writer.take(transition.root.name)
 
 
-def _parts(transitions: Sequence[Transition]) -> Iterator[tuple[Transition, ...]]:
-    """The transitions in portions that fit into one line of the journal; one empty portion where there are none."""
-    part: list[Transition] = []
-    size = 0
-    for transition in transitions:
-        length = len(json.dumps(transition_json(transition)))
-        if part and size + length > MAX_PART:
-            yield tuple(part)
-            part, size = [], 0
-        part.append(transition)
-        size += length
-    yield tuple(part)
+@dataclass(slots=True)
+class _Part:
+    """What of a transaction goes into one entry of the journal."""
+
+    roots: list[dict[str, object]] = field(default_factory=list)
+    deny_added: list[DenyEntry] = field(default_factory=list)
+    deny_removed: list[DenyEntry] = field(default_factory=list)
+    size: int = 0
+
+
+def _parts(transaction: Transaction) -> Iterator[_Part]:
+    """Portions that fit into one line of the journal each; one empty portion where there is nothing."""
+    part = _Part()
+    for transition in transaction.effective:
+        document = transition_json(transition)
+        part = yield from _room(part, len(json.dumps(document)))
+        part.roots.append(document)
+    for entry in transaction.deny_added:
+        part = yield from _room(part, len(json.dumps(deny_text((entry,)))))
+        part.deny_added.append(entry)
+    for entry in transaction.deny_removed:
+        part = yield from _room(part, len(json.dumps(deny_text((entry,)))))
+        part.deny_removed.append(entry)
+    yield part
+
+
+def _room(part: _Part, size: int) -> Generator[_Part, None, _Part]:
+    """The part with room for something of `size`: the one at hand, or a new one once that is handed out."""
+    if part.size and part.size + size > MAX_PART:
+        yield part
+        part = _Part()
+    part.size += size
+    return part
+
+
+def _denied(entries: Sequence[JournalEntry], key: str, source: str) -> tuple[DenyEntry, ...]:
+    return tuple(denied for entry in entries for denied in read_deny_text(entry.detail.get(key, ""), source))
 
 
 def _roots(detail: Mapping[str, object]) -> list[dict[str, object]]:

@@ -140,7 +140,8 @@ class RootStore:
         with self._writing() as etc:
             path = etc / DENY_FILE
             before = self._deny_file(path)
-            after = tuple(entry for entry in before if entry not in entries)
+            gone = frozenset(entries)
+            after = tuple(entry for entry in before if entry not in gone)
             if after == before:
                 return False
             if after:
@@ -327,7 +328,8 @@ class StoreWriter:
         """Add entries to /etc's deny file, and take exactly those others out."""
         path = self._etc / DENY_FILE
         before = self._store._deny_file(path)
-        after = tuple(dict.fromkeys((*(entry for entry in before if entry not in removed), *added)))
+        gone = frozenset(removed)
+        after = tuple(dict.fromkeys((*(entry for entry in before if entry not in gone), *added)))
         if after == before:
             return
         if after:

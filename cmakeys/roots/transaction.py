@@ -112,7 +112,8 @@ class Transaction:
         changed = self.effective
         touched = {transition.root.name for transition in changed}
         added = [entry for entry in self.deny_added if not known.denies(entry)]
-        deny = tuple(entry for entry in known.deny if entry not in self.deny_removed) + tuple(added)
+        gone = frozenset(self.deny_removed)
+        deny = tuple(entry for entry in known.deny if entry not in gone) + tuple(added)
         rest = tuple(root for root in known.roots if root.name not in touched)
         afterwards = tuple(transition.after for transition in changed if transition.after is not None)
         result = RootSet((*rest, *afterwards), deny)
