@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmakeys.cli.functions import SYSFS, SysfsOption
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, Sysroot
 from cmakeys.cli.output import Output, verb
+from cmakeys.cli.rechecking import RecheckOption, TimeoutOption, choice, recheck_devices
 from cmakeys.reports.terminal import Tone
 
 if TYPE_CHECKING:
@@ -98,12 +100,18 @@ def apply(
     keyring: RingOption = ".cma",
     without: WithoutOption = None,
     allow_empty: AllowEmptyOption = False,
+    recheck: RecheckOption = None,
+    timeout: TimeoutOption = 30.0,
+    sysfs: SysfsOption = SYSFS,
     sysroot: Sysroot = SYSTEM,
     dry_run: DryRun = False,
     json: Json = False,
     detailed_exitcode: DetailedExitcode = False,
 ) -> None:
-    """Put exactly the trusted roots into the keyring, all at once; nothing happens if they are there already."""
+    """Put exactly the trusted roots into the keyring, all at once; nothing happens if they are there already.
+
+    After a change the kernel authenticates devices again. What that changed is said, and is no part of the exit code.
+    """
     with verb("keyring", "apply", json=json, detailed_exitcode=detailed_exitcode) as out:
         from cmakeys.keyring.cma import open_keyring
         from cmakeys.keyring.managed import RootsRefused, plan, rehearse
@@ -127,15 +135,18 @@ def apply(
             for problem in refused.problems:
                 out.problem(problem)
             return
-        out.data = {
+        out.data = data = {
             "keyring": _ring_data(ring),
             "dry_run": dry_run,
             "added": [_addition_data(addition) for addition in added],
             "removed": [_root_data(root) for root in removed],
             "managed": serial,
             "roots": [{"name": root.name, "sha256": root.fingerprint} for root in anchors],
+            "recheck": None,
         }
         _show_applied(out, ring, len(anchors), added, removed, would=would, dry_run=dry_run)
+        if would:
+            data["recheck"] = recheck_devices(out, choice(recheck, ring), timeout, sysfs, dry_run=dry_run)
 
 
 @app.command("audit")
