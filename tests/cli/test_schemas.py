@@ -20,8 +20,9 @@ from jsonschema import Draft202012Validator
 
 from cmakeys.cli.app import main
 from cmakeys.keyring.cma import open_keyring
+from cmakeys.roots.deny import DenyEntry, DenyKind, entry_about
 from cmakeys.roots.record import render_pem
-from cmakeys.roots.rootset import DenyEntry, DenyKind
+from cmakeys.roots.root import Root
 from cmakeys.roots.store import RootStore
 from cmakeys.transports.base import Deadline
 from tests.cli.envelopes import FOLDER, SHARED, USAGE, faults, schemas
@@ -30,6 +31,8 @@ from tests.cli.tree import verbs
 from tests.devices.sysfs import FUNCTION, Tree
 from tests.keyring.kernel import fresh_session, require_rsa, root
 from tests.workbench import seat, serving, vendor
+from tests.x509.pki import NOT_BEFORE, Issued, issue
+from tests.x509.revocations import crl, published_at, response
 
 WITH_JSON = [words for words, verb in verbs().items() if "--json" in verb.spellings]
 
@@ -123,6 +126,35 @@ def denied_and_masked(stage: Stage) -> Sequence[str]:
     return stage.sysroot
 
 
+def denied(stage: Stage) -> Sequence[str]:
+    """Entries of every kind, two of them from one list."""
+    certificate = vendor().certificate
+    entries = [entry_about(certificate, kind, "stolen", NOT_BEFORE) for kind in DenyKind]
+    entries += [DenyEntry(DenyKind.ISSUER_SERIAL, "a" * 64, serial=number, source="vendor.crl") for number in (1, 2)]
+    stage.store.deny(*entries)
+    return stage.sysroot
+
+
+def revocations(stage: Stage) -> tuple[str, str]:
+    """A list and a response as files, in the place where they are looked for."""
+    root = Issued(vendor().key, vendor().certificate)
+    answer = response(root, root).der
+    folder = "etc/cmakeys/revocation"
+    return str(stage.file(f"{folder}/a.crl", crl(root, {1: None}).der)), str(stage.file(f"{folder}/a.ocsp", answer))
+
+
+def broken_revocations(stage: Stage) -> Sequence[str]:
+    stage.file("etc/cmakeys/revocation/a.crl", b"no list")
+    return stage.sysroot
+
+
+def naming_a_place(stage: Stage) -> Sequence[str]:
+    """A root that names a list, from which nothing is fetched."""
+    root = issue("Lister", number=9, extensions=[published_at("http://vendor.example/root.crl")])
+    stage.store.add(Root("lister", root.certificate))
+    return "--dry-run", *stage.sysroot
+
+
 def misconfigured(stage: Stage) -> Sequence[str]:
     stage.file("etc/cmakeys/cmakeys.yaml", b"policy: {clok: now}\n")
     return stage.sysroot
@@ -156,6 +188,7 @@ def garbage(stage: Stage) -> str:
 
 SUCCESSES: Mapping[str, Arguments] = {
     "status": Stage.session,
+    "doctor": lambda stage: (*stage.sysfs(), *stage.sysroot),
     "roots-add": lambda stage: (stage.pem, "--fingerprint", vendor().certificate.fingerprint, *stage.sysroot),
     "roots-list": denied_and_masked,
     "roots-show": lambda stage: ("acme", *stage.trusting()),
@@ -163,6 +196,13 @@ SUCCESSES: Mapping[str, Arguments] = {
     "roots-export": lambda stage: ("-o", str(stage.folder / "out.pem"), *stage.trusting()),
     "roots-lint": lambda stage: stage.trusting(),
     "roots-apply": declared,
+    "deny-add": lambda stage: (stage.pem, "--after", "2027-01-31", *stage.enrolled()),
+    "deny-list": denied,
+    "deny-remove": lambda stage: ("--source", "vendor.crl", "--yes", *denied(stage)),
+    "deny-export": lambda stage: (stage.pem, *denied(stage)),
+    "revocation-list": lambda stage: (*revocations(stage), *stage.sysroot)[2:],
+    "revocation-import": lambda stage: (*revocations(stage), "--issuer", stage.pem, *stage.sysroot),
+    "revocation-fetch": naming_a_place,
     "keyring-status": Stage.session,
     "keyring-diff": Stage.session,
     "keyring-apply": Stage.session,
@@ -186,6 +226,7 @@ SUCCESSES: Mapping[str, Arguments] = {
 
 FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "status": (1, broken_store),
+    "doctor": (1, broken_store),
     "roots-add": (8, lambda stage: (stage.pem, *stage.sysroot)),
     "roots-list": (2, broken_store),
     "roots-show": (3, lambda stage: ("nobody", *stage.sysroot)),
@@ -193,6 +234,13 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "roots-export": (3, lambda stage: stage.sysroot),
     "roots-lint": (1, lambda stage: (garbage(stage), *stage.sysroot)),
     "roots-apply": (2, lambda stage: ("-f", garbage(stage), *stage.sysroot)),
+    "deny-add": (2, lambda stage: stage.sysroot),
+    "deny-list": (2, broken_store),
+    "deny-remove": (3, lambda stage: ("abcd", *stage.sysroot)),
+    "deny-export": (2, lambda stage: ("--format", "pem", *stage.sysroot)),
+    "revocation-list": (2, broken_revocations),
+    "revocation-import": (1, lambda stage: (garbage(stage), *stage.sysroot)),
+    "revocation-fetch": (3, lambda stage: stage.trusting()),
     "keyring-status": (3, no_such_keyring),
     "keyring-diff": (3, no_such_keyring),
     "keyring-apply": (3, no_such_keyring),
