@@ -38,6 +38,7 @@ from cmakeys.verify.reference import ReferenceValues, latest_by_index
 from cmakeys.verify.review import review
 from cmakeys.verify.verdict import STEP_TITLES, Outcome, Step, StepOutcome, Verdict
 from cmakeys.verify.verifier import verify
+from cmakeys.witness import Witness, no_witness
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.identity import PciIdentity, leaf_names
 from cmakeys.x509.pin import PinKind, compute_pin
@@ -64,7 +65,7 @@ class Conditions:
     """What every device of one run is held against. `now` is the aware time of the whole run, `timeout` seconds.
 
     `reach` opens a way to an address within a deadline. `recorded` is the newest thing that this machine has recorded,
-    `revocation` every revocation list and response at hand.
+    `revocation` every revocation list and response at hand. `kernel` is asked about each device's chain.
     """
 
     rootset: RootSet
@@ -75,6 +76,7 @@ class Conditions:
     reach: Callable[[str, Deadline], Transport] = open_transport
     recorded: Recorded | None = None
     revocation: RevocationRecords = field(default_factory=RevocationRecords)
+    kernel: Witness = no_witness
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def _attempt(address: str, deadline: Deadline, question: Question, conditions: C
 
 
 def judge(evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Conditions) -> Judgement:
-    """The verdict on what a device said, for an enrolled one also against its enrolment. Pure."""
+    """The verdict on what a device said, for an enrolled one also against its enrolment."""
     facts = review(evidence)
     verdict = verify(
         evidence,
@@ -182,6 +184,7 @@ def judge(evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Condi
         facts=facts,
         recorded=conditions.recorded,
         revocation=conditions.revocation,
+        kernel=conditions.kernel(facts.certificates, evidence.device),
     )
     return Judgement(verdict, facts.negotiation)
 

@@ -17,8 +17,10 @@ from cmakeys.evidence.formats import read_evidence
 from cmakeys.roots.rootset import RootSet
 from cmakeys.verify.clock import Recorded
 from cmakeys.verify.policy import Policy
+from cmakeys.verify.review import review
 from cmakeys.verify.verdict import Verdict
 from cmakeys.verify.verifier import verify
+from cmakeys.witness import kernel_witness
 from cmakeys.x509.revocation import RevocationRecords
 
 
@@ -43,6 +45,8 @@ class Bench:
             evidence = read_evidence(file, self.chain)
         except CmakeysError as problem:
             return problem
+        facts = review(evidence)
+        witness = kernel_witness(self.rootset, self.policy.kernel_view, sysfs=None)
         return verify(
             evidence,
             self.rootset,
@@ -51,6 +55,8 @@ class Bench:
             expected_nonce=self.expected_nonce,
             recorded=self.recorded,
             revocation=self.revocation,
+            facts=facts,
+            kernel=witness(facts.certificates, evidence.device),
         )
 
 

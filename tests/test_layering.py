@@ -16,6 +16,7 @@ FLOORS = (
     {"devices", "roots", "emulator", "revocation"},
     {"evidence", "keyring", "images"},
     {"verify"},
+    {"witness"},
     {"check", "clock", "config", "offline", "revocation"},
     {"status"},
     {"reports"},

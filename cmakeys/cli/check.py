@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmakeys.cli.nouns import noun_app
-from cmakeys.cli.options import SYSTEM, CrlOption, DryRun, Json, OcspOption, StateDir, Sysroot, state_directory
+from cmakeys.cli.options import (
+    SYSTEM,
+    CrlOption,
+    DryRun,
+    Json,
+    KernelOption,
+    OcspOption,
+    StateDir,
+    Sysroot,
+    state_directory,
+)
 from cmakeys.cli.output import Output, verb
 
 if TYPE_CHECKING:
@@ -40,6 +50,7 @@ def check(
     ] = None,
     crl: CrlOption = None,
     ocsp: OcspOption = None,
+    kernel: KernelOption = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -61,7 +72,7 @@ def check(
         try:
             register = Register(state_directory(sysroot, state_dir))
             wanted = _wanted(register, devices or (), all_devices=all_devices)
-            held_against = conditions(sysroot, state_dir, timeout, [*(crl or ()), *(ocsp or ())])
+            held_against = conditions(sysroot, state_dir, timeout, [*(crl or ()), *(ocsp or ())], kernel=kernel)
             results = run(wanted, held_against, jobs=jobs or DEFAULT_JOBS)
         except (CmakeysError, OSError) as error:
             if not nagios:

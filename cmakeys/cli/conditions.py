@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,23 +13,39 @@ from cmakeys.clock import newest_record
 from cmakeys.config import load_config
 from cmakeys.revocation.store import RevocationStore, read_file, records
 from cmakeys.roots.store import RootStore
+from cmakeys.verify.policy import KernelViewRule, Policy
+from cmakeys.witness import kernel_witness
 
 
 def conditions(
-    sysroot: Path, state_dir: Path | None, timeout: float | None, revocation_files: Sequence[Path] = ()
+    sysroot: Path,
+    state_dir: Path | None,
+    timeout: float | None,
+    revocation_files: Sequence[Path] = (),
+    *,
+    kernel: bool = False,
 ) -> Conditions:
     """The conditions of a run in the tree at `sysroot`; `timeout` in seconds stands for the configured one.
 
-    `revocation_files` come on top of the lists and responses that the machine keeps.
+    `revocation_files` come on top of the lists and responses that the machine keeps. With `kernel` the running kernel
+    is asked whatever the policy says.
     """
     config = load_config(sysroot)
+    policy = asking_the_kernel(config.policy) if kernel else config.policy
+    rootset = RootStore(sysroot).load()
     seconds = config.timeout if timeout is None else timeout
     state = state_directory(sysroot, state_dir)
     return Conditions(
-        RootStore(sysroot).load(),
-        config.policy,
+        rootset,
+        policy,
         datetime.now(UTC),
         seconds,
         recorded=newest_record(state),
         revocation=RevocationStore(sysroot, state).load() + records([read_file(path) for path in revocation_files]),
+        kernel=kernel_witness(rootset, policy.kernel_view),
     )
+
+
+def asking_the_kernel(policy: Policy) -> Policy:
+    """The policy with step 14 in full, for one run."""
+    return replace(policy, kernel_view=KernelViewRule.ORACLE)

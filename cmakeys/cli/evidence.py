@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmakeys.cli.nouns import noun_app
-from cmakeys.cli.options import SYSTEM, CrlOption, Json, OcspOption, Sysroot, state_directory
+from cmakeys.cli.options import SYSTEM, CrlOption, Json, KernelOption, OcspOption, Sysroot, state_directory
 from cmakeys.cli.output import Output, plain, verb
 from cmakeys.reports.terminal import Tone
 
@@ -172,6 +172,7 @@ def verify_files(
     ] = None,
     crl: CrlOption = None,
     ocsp: OcspOption = None,
+    kernel: KernelOption = False,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, max=256, metavar="N", help="Judge the files in N processes.")
     ] = 1,
@@ -189,7 +190,8 @@ def verify_files(
         rootset = _given_roots(out, root, now) if root else _stored_roots(sysroot)
         recorded = newest_record(state_directory(sysroot, None))
         revocation = _revocation([*(crl or ()), *(ocsp or ())], None if root else sysroot)
-        bench = Bench(rootset, _policy(policy, sysroot), now, chain, _nonce(expect_nonce), recorded, revocation)
+        judged_by = _policy(policy, sysroot, kernel=kernel)
+        bench = Bench(rootset, judged_by, now, chain, _nonce(expect_nonce), recorded, revocation)
         results = _judge(out, bench, files, jobs)
         _report(out, results)
 
@@ -265,15 +267,15 @@ def _revocation(files: Sequence[Path], sysroot: Path | None) -> RevocationRecord
     return RevocationStore(sysroot, state_directory(sysroot, None)).load() + given
 
 
-def _policy(file: Path | None, sysroot: Path) -> Policy:
+def _policy(file: Path | None, sysroot: Path, *, kernel: bool) -> Policy:
+    from cmakeys.cli.conditions import asking_the_kernel
     from cmakeys.config import load_config
     from cmakeys.evidence.archive import read_file
     from cmakeys.roots.document import MAX_DOCUMENT_SIZE
     from cmakeys.verify.policy import read_policy
 
-    if file is None:
-        return load_config(sysroot).policy
-    return read_policy(read_file(file, MAX_DOCUMENT_SIZE), str(file))
+    found = load_config(sysroot).policy if file is None else read_policy(read_file(file, MAX_DOCUMENT_SIZE), str(file))
+    return asking_the_kernel(found) if kernel else found
 
 
 def _nonce(text: str | None) -> bytes | None:

@@ -28,6 +28,10 @@ StateDir = Annotated[
     typer.Option("--state-dir", metavar="DIR", help="Keep the register, journal and evidence in DIR."),
 ]
 
+KernelOption = Annotated[
+    bool,
+    typer.Option("--kernel", help="Ask the running kernel too what it makes of the chain (kernel-view: oracle)."),
+]
 CrlOption = Annotated[
     list[Path] | None,
     typer.Option("--crl", metavar="FILE", help="Also look into this revocation list; may be repeated."),

@@ -220,6 +220,10 @@ class Keyctl:
         """Take a key out of a ring."""
         self._call("keyctl_unlink", ring, key, ring)
 
+    def restrict(self, ring: Serial, key_type: str, restriction: str) -> None:
+        """Let `ring` take only what a rule of the key type allows, for example `key_or_keyring:<serial>:chain`."""
+        self._call("keyctl_restrict_keyring", ring, ring, _text(key_type), _text(restriction))
+
     def query(self, key: Serial, scheme: str) -> KeyQuery:
         """What an asymmetric key can do with `scheme`, for example `enc=pkcs1 hash=sha256`."""
         answer = KeyQuery()

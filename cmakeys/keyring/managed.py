@@ -161,7 +161,7 @@ def apply(
     difference = plan(anchors, ring, keyctl=keyctl, listing=listing)
     if not difference.changes:
         return ApplyResult(False, (), (), difference.managed)
-    with _build(keyctl, anchors) as built:
+    with build(keyctl, anchors) as built:
         try:
             keyctl.link(built, ring.serial)
         except KeyctlError as error:
@@ -181,7 +181,7 @@ def rehearse(anchors: Sequence[Anchor], *, keyctl: Keyctl | None = None) -> None
 
     Raises `RootsRefused` when it does not.
     """
-    with _build(keyctl or Keyctl(), anchors):
+    with build(keyctl or Keyctl(), anchors):
         pass
 
 
@@ -244,8 +244,10 @@ def _doubt(answer: Genuineness) -> Cause | None:
 
 
 @contextmanager
-def _build(keyctl: Keyctl, anchors: Sequence[Anchor]) -> Iterator[Serial]:
+def build(keyctl: Keyctl, anchors: Sequence[Anchor]) -> Iterator[Serial]:
     """Build a complete ring in the thread's own keyring, hand it out, and drop our link to it.
+
+    Raises `RootsRefused` when the kernel does not take a certificate.
 
     In the process keyring, which all threads share, a second build would displace the first while it is being filled.
     """

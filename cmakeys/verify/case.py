@@ -11,6 +11,7 @@ from cmakeys.roots.rootset import RootSet
 from cmakeys.verify.clock import Recorded, clock_fault
 from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.facts import Facts
+from cmakeys.verify.kernelview import KernelView
 from cmakeys.verify.policy import Clock, Policy
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.verdict import Step, StepOutcome
@@ -23,7 +24,8 @@ from cmakeys.x509.revocation import RevocationRecords
 class Case:
     """Input of every verification step. `root` is the trusted root that vouches for the chain, None without one.
 
-    `recorded` is the newest thing that the machine whose time is `now` has recorded; None where there is none.
+    `recorded` is the newest thing that the machine whose time is `now` has recorded; None where there is none. `kernel`
+    is what kernels say of the chain.
     """
 
     evidence: Evidence
@@ -37,6 +39,7 @@ class Case:
     root: Root | None
     recorded: Recorded | None = None
     revocation: RevocationRecords = field(default_factory=RevocationRecords)
+    kernel: tuple[KernelView, ...] = ()
 
     @property
     def path(self) -> tuple[Certificate, ...]:

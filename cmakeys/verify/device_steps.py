@@ -252,11 +252,3 @@ def _none_measured(case: Case, reference: ReferenceValues) -> Step:
         f" {case.facts.no_measurements}",
         "firmware that hides its measurements must not pass for unchanged; enrol again if the feature was taken out",
     )
-
-
-# --- step 14: the kernel ---------------------------------------------------------------------------------------------
-
-
-def step_14(_case: Case) -> Step:
-    """The kernel's own finding is not part of this evidence."""
-    return not_checked(14, "the kernel was not asked about the device")

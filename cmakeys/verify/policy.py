@@ -19,6 +19,7 @@ In a configuration file a policy is the section `policy`:
       required-report-steps: [2, 3, 4, 12]      # the same for a vendor's signed report
       revocation: use-if-present                # off; require: what nothing is known about is not good enough
       revocation-horizon: 7d                    # how long after its time a list still counts, with a warning
+      kernel-view: off                          # simulate: apply the kernel's rules; oracle: also ask this kernel
       advisory-steps: [13]                      # a failure here gives `degraded`, not `rejected`
       require-measurements: false               # refuse a device that does not sign measurements
 """
@@ -75,6 +76,18 @@ class RevocationRule(Enum):
     REQUIRE = "require"
 
 
+class KernelViewRule(Enum):
+    """How far step 14 goes: not at all, by the kernel's rules applied here, or by asking the running kernel as well.
+
+    Off by default: most kernels know nothing of CMA yet, and a chain that such a kernel would refuse one day (for the
+    PCI name in its leaf that few vendors write) is no reason to call a device degraded every night.
+    """
+
+    OFF = "off"
+    SIMULATE = "simulate"
+    ORACLE = "oracle"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """See the head of this module. Raises `UsageProblem` for a policy that makes no sense."""
@@ -94,6 +107,7 @@ class Policy:
     required_of_reports: frozenset[int] = frozenset({2, 3, 4, 12})
     advisory: frozenset[int] = frozenset()
     require_measurements: bool = False
+    kernel_view: KernelViewRule = KernelViewRule.OFF
 
     def __post_init__(self) -> None:
         if not self.versions:
@@ -161,6 +175,7 @@ class Policy:
             "leaf-names": {name: rule.value for name, rule in self.leaf_names},
             "required-steps": sorted(self.required),
             "required-report-steps": sorted(self.required_of_reports),
+            "kernel-view": self.kernel_view.value,
             "advisory-steps": sorted(self.advisory),
             "require-measurements": self.require_measurements,
         }
@@ -272,6 +287,7 @@ SETTINGS: Mapping[str, Callable[[Node], dict[str, object]]] = MappingProxyType(
         "leaf-names": _leaf_names,
         "required-steps": _steps("required"),
         "required-report-steps": _steps("required_of_reports"),
+        "kernel-view": lambda node: {"kernel_view": node.member(KernelViewRule)},
         "advisory-steps": _steps("advisory"),
         "require-measurements": _require_measurements,
     }

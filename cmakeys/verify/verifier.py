@@ -14,19 +14,20 @@ This is the only place where steps become an outcome. The rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
 from cmakeys.evidence.model import EndingKind, Evidence
 from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.algorithms import algorithm_name
-from cmakeys.verify import chain_steps, device_steps, revocation_step
+from cmakeys.verify import chain_steps, device_steps, kernel_step, revocation_step
 from cmakeys.verify.anchoring import anchor_root
 from cmakeys.verify.case import Case, failed, not_checked
 from cmakeys.verify.clock import Recorded
 from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.facts import Facts
+from cmakeys.verify.kernelview import KernelView
 from cmakeys.verify.policy import INDISPENSABLE_STEPS, Policy
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.review import review
@@ -48,7 +49,7 @@ STEPS: Mapping[int, Callable[[Case], Step]] = MappingProxyType(
         11: device_steps.step_11,
         12: device_steps.step_12,
         13: device_steps.step_13,
-        14: device_steps.step_14,
+        14: kernel_step.step_14,
     }
 )
 
@@ -75,14 +76,15 @@ def verify(
     facts: Facts | None = None,
     recorded: Recorded | None = None,
     revocation: RevocationRecords | None = None,
+    kernel: Sequence[KernelView] = (),
 ) -> Verdict:
     """Judge one piece of evidence.
 
     `now` is the aware time of the whole run. `expected_nonce` is the requester nonce that the caller chose; without
     it, the one that the evidence itself says was chosen. `facts` are those of `review(evidence)` where the caller has
     them already. `recorded` is the newest thing recorded on the machine whose time `now` is: a clock behind it
-    is wrong, and no date is judged by it. `revocation` is every revocation list and OCSP response at hand. Never raises
-    for anything that is in the evidence.
+    is wrong, and no date is judged by it. `revocation` is every revocation list and OCSP response at hand, `kernel`
+    what kernels say of this chain. Never raises for anything that is in the evidence.
     """
     policy = policy or Policy()
     facts = facts or review(evidence)
@@ -101,6 +103,7 @@ def verify(
         root,
         recorded,
         revocation or RevocationRecords(),
+        tuple(kernel),
     )
     if evidence.ending.kind is EndingKind.UNREACHABLE:
         reason = f"could not find out: {evidence.ending.message}"
