@@ -90,6 +90,12 @@ Response = (
 )
 
 
+def _check_pair(code: RequestCode, answer: int) -> None:
+    """A message that is only recorded must at least be the answer to its request, whose code it has without bit 7."""
+    if answer != code & 0x7F:
+        raise violation(code, f"answered with code {answer:#04x}, not {code & 0x7F:#04x}")
+
+
 class Connection:
     """The requester's view of one connection. Raises `ProtocolViolation` from `observe`; then it is finished."""
 
@@ -169,6 +175,7 @@ class Connection:
             self._check_version_byte(code, header.version)
             observer = self._OBSERVERS.get(code)
             if observer is None:
+                _check_pair(code, header.code)
                 return None
             answer = observer(self, request, reader)
         except WireError as error:

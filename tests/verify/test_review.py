@@ -15,6 +15,7 @@ from cmakeys.evidence.model import Evidence
 from cmakeys.roots.root import Constraints, LeafNameRule, Root
 from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.algorithms import BaseAsym, BaseHash, PqcAsym
+from cmakeys.spdm.codes import RequestCode
 from cmakeys.spdm.connection import Exchange
 from cmakeys.spdm.messages.negotiation import Algorithms, NegotiateAlgorithms
 from cmakeys.spdm.wire import Reader
@@ -136,3 +137,15 @@ def test_only_the_last_connection_counts() -> None:
     assert facts.challenge == review(second).challenge
     unfinished = review(replace(first, exchanges=(*first.exchanges, *second.exchanges[:4])))
     assert unfinished.challenge is None
+
+
+def test_a_recorded_message_that_does_not_answer_its_request_ends_the_conversation() -> None:
+    """The last request made one that is only recorded, so that measurements would be passed over without a word."""
+    evidence = attest()
+    last = evidence.exchanges[-1]
+    assert last.request[1] == RequestCode.GET_MEASUREMENTS
+    request = bytes([last.request[0], RequestCode.KEY_EXCHANGE]) + last.request[2:]
+    exchanges = (*evidence.exchanges[:-1], replace(last, request=request))
+    verdict = judge(replace(evidence, exchanges=exchanges))
+    assert verdict.outcome is Outcome.REJECTED
+    assert "answered with code 0x60" in verdict.summary
