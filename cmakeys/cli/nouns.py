@@ -39,6 +39,12 @@ NOUNS: tuple[Noun, ...] = (
         "Show on one screen what is trusted, whether it is in effect, and what to do next.",
         verbs=False,
     ),
+    Noun(
+        "doctor",
+        "cmakeys.cli.doctor",
+        "Find out what about this machine helps or hinders, and what to do about it.",
+        verbs=False,
+    ),
     Noun("roots", "cmakeys.cli.roots", "Say which vendors' roots this machine trusts: add, show, remove, export them."),
     Noun("deny", "cmakeys.cli.deny", "Say what must never be trusted, whatever brings it."),
     Noun("keyring", "cmakeys.cli.keyring", "Compare the kernel's keyring with the trusted roots, and put them there."),

@@ -19,6 +19,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from cmakeys.cli.app import main
+from cmakeys.emulator.pki import VendorAuthority
 from cmakeys.keyring.cma import open_keyring
 from cmakeys.roots.deny import DenyEntry, DenyKind, entry_about
 from cmakeys.roots.record import render_pem
@@ -174,6 +175,13 @@ def no_such_keyring(stage: Stage) -> Sequence[str]:
     return "--keyring", "cmakeys-test-none", *stage.sysroot
 
 
+def rotated(stage: Stage) -> tuple[str, ...]:
+    """A rotation, with a vendor's next root in a file."""
+    other = VendorAuthority.create("Acme").certificate
+    path = stage.file("next.pem", render_pem(other))
+    return "acme", str(path), "--fingerprint", other.fingerprint, *stage.enrolled()
+
+
 def declared(stage: Stage) -> Sequence[str]:
     """One root comes, one goes, and something is denied."""
     stage.store.add(root("old"))
@@ -196,6 +204,8 @@ SUCCESSES: Mapping[str, Arguments] = {
     "roots-export": lambda stage: ("-o", str(stage.folder / "out.pem"), *stage.trusting()),
     "roots-lint": lambda stage: stage.trusting(),
     "roots-apply": declared,
+    "roots-rotate": rotated,
+    "roots-constrain": lambda stage: ("acme", "--pci-vendor", "15b3", "--slot", "7", "--yes", *stage.enrolled()),
     "deny-add": lambda stage: (stage.pem, "--after", "2027-01-31", *stage.enrolled()),
     "deny-list": denied,
     "deny-remove": lambda stage: ("--source", "vendor.crl", "--yes", *denied(stage)),
@@ -234,6 +244,8 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "roots-export": (3, lambda stage: stage.sysroot),
     "roots-lint": (1, lambda stage: (garbage(stage), *stage.sysroot)),
     "roots-apply": (2, lambda stage: ("-f", garbage(stage), *stage.sysroot)),
+    "roots-rotate": (8, lambda stage: ("acme", "acme", *stage.enrolled())),
+    "roots-constrain": (8, lambda stage: ("acme", "--slot", "7", *stage.enrolled())),
     "deny-add": (2, lambda stage: stage.sysroot),
     "deny-list": (2, broken_store),
     "deny-remove": (3, lambda stage: ("abcd", *stage.sysroot)),
