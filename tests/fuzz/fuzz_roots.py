@@ -1,4 +1,4 @@
-"""Fuzz what is read from the store, the catalogue and the journal: mutated files give the clean error and nothing else.
+"""Fuzz what is read from store, declarations, catalogue and journal: mutated files give the clean error, nothing else.
 
 Runs alone as `python -m tests.fuzz.fuzz_roots [seconds [seed]]`; what it finds is printed as a call that repeats it.
 A journal raises nothing at all: what is wrong with it is in what it returns.
@@ -13,13 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cmakeys.errors import Refused
 from cmakeys.roots.catalogue import load_catalogue, read_vendor
+from cmakeys.roots.declaration import read_declaration, render_declaration
 from cmakeys.roots.directory import DirectoryContent, combine
 from cmakeys.roots.document import DocumentProblem
 from cmakeys.roots.journal import Journal, read_journal
 from cmakeys.roots.record import StoreProblem, read_deny, read_pem, render_deny, render_pem, render_root
 from cmakeys.roots.root import Constraints, LeafNameRule, Provenance, Root
-from cmakeys.roots.rootset import DenyEntry, DenyKind
+from cmakeys.roots.rootset import DenyEntry, DenyKind, RootSet
 from tests.fuzz.mutation import Finding, run
 from tests.roots.trust import certificate
 
@@ -45,6 +47,7 @@ TARGETS: tuple[Callable[[bytes], object], ...] = (
     lambda data: read_pem(data, "fuzz"),
     lambda data: read_deny(data, "fuzz"),
     lambda data: read_vendor(data, "fuzz"),
+    lambda data: read_declaration(data, "fuzz", lambda _: render_pem(FULL.certificate)),
     lambda data: read_journal(io.BytesIO(data)),
 )
 
@@ -60,7 +63,9 @@ def corpus() -> tuple[bytes, ...]:
         for number in range(3):
             journal.append("roots-add", f"root-{number}", {"n": number}, at=AT, by="ada")
         lines = journal.path.read_bytes()
-    return render_root(FULL), render_pem(FULL.certificate), render_deny(deny), vendor.encode(), lines, lines[:-9]
+    declaration = render_declaration(RootSet((FULL,), deny), {})
+    files = render_root(FULL), render_pem(FULL.certificate), render_deny(deny), vendor.encode(), declaration
+    return *files, lines, lines[:-9]
 
 
 def try_one(data: bytes) -> Finding | None:
@@ -68,7 +73,7 @@ def try_one(data: bytes) -> Finding | None:
     for target in TARGETS:
         try:
             target(data)
-        except (DocumentProblem, StoreProblem) as problem:
+        except (DocumentProblem, Refused, StoreProblem) as problem:
             if not problem.object:
                 return Finding(data, problem)
         except Exception as error:
