@@ -79,7 +79,7 @@ def writable(code: str, folder: Path) -> Callable[[], Iterator[Finding]]:
                 Severity.NOTE,
                 f"{folder}{made}: may not be written",
                 "this user can look and not change",
-                "sudo cmakeys ...",
+                "run what changes something as root: sudo cmakeys roots add FILE",
             )
 
     return look
@@ -100,8 +100,8 @@ def devices(sysfs: Sysfs) -> Iterator[Finding]:
             "cma",
             Severity.NOTE,
             f"{counted} are known to speak CMA-SPDM{more}",
-            "without one there is nothing here to authenticate",
-            "cmakeys devices scan --all",
+            "" if unknown else "there is nothing here that could authenticate itself",
+            "sudo cmakeys devices scan --all" if unknown else "cmakeys devices scan --all",
         )
     if speaking and unknown:
         yield _devices(

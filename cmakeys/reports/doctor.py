@@ -38,11 +38,11 @@ def doctor_report(findings: Sequence[Finding]) -> list[Line]:
 
 def _finding(finding: Finding) -> Iterable[Line]:
     meaning = f"; {finding.meaning}" if finding.meaning else ""
-    for text in wrap(f"{_WORDS[finding.severity]}{finding.message}{meaning}", "  ", "    "):
-        yield Line(text, _TONES[finding.severity])
+    first, *more = wrap(f"{_WORDS[finding.severity]}{finding.message}{meaning}", "  ", "    ")
+    yield Line(first, _TONES[finding.severity])
+    yield from (Line(text) for text in more)
     if finding.action:
-        for text in wrap(finding.action, "    -> ", "       "):
-            yield Line(text, _TONES[finding.severity])
+        yield from (Line(text) for text in wrap(finding.action, "    -> ", "       "))
 
 
 def _counts(findings: Iterable[Finding]) -> dict[Severity, int]:
