@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from cmakeys.cli.constraints import leaf_name_rule
 from cmakeys.cli.output import Output
 from cmakeys.errors import Refused, UsageProblem
 from cmakeys.reports.findings import TONES, finding_data, finding_line
@@ -21,7 +22,6 @@ from cmakeys.reports.roots import (
 )
 from cmakeys.reports.terminal import Tone
 from cmakeys.roots.enrolment import Confirmation, Enrolment, Wishes, select
-from cmakeys.roots.root import LeafNameRule
 from cmakeys.x509.certificate import Certificate
 
 if TYPE_CHECKING:
@@ -41,11 +41,7 @@ def wishes(
         vendors = None if pci_vendors is None else frozenset(int(text, 16) for text in pci_vendors)
     except ValueError:
         raise UsageProblem("a PCI vendor id is four hex digits", object="--pci-vendor", hint="as 10de") from None
-    rule = next((rule for rule in LeafNameRule if rule.value == leaf_name), None)
-    if leaf_name is not None and rule is None:
-        known = ", ".join(rule.value for rule in LeafNameRule)
-        raise UsageProblem(f"{leaf_name!r} is not a rule", object="--leaf-name", hint=f"one of: {known}")
-    return Wishes(name, vendors, rule, fingerprint, allow_test_root)
+    return Wishes(name, vendors, leaf_name_rule(leaf_name), fingerprint, allow_test_root)
 
 
 def choose(out: Output, certificates: Sequence[Certificate], fingerprint: str | None) -> Certificate:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from cmakeys.cli import roots_apply
+from cmakeys.cli import roots_apply, roots_constrain, roots_rotate
 from cmakeys.cli.actor import actor
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
@@ -394,3 +394,5 @@ def _next_step(out: Output, sysroot: Path) -> None:
 
 
 roots_apply.register(app)
+roots_rotate.register(app)
+roots_constrain.register(app)

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from cmakeys.reports.deny import deny_data
 from cmakeys.roots.directory import StoreReport
 from cmakeys.roots.record import render_constraints
-from cmakeys.roots.root import Constraints, Root
+from cmakeys.roots.root import Constraints, Root, Rotation
+from cmakeys.roots.rotation import successor_of, under_way
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 
 
@@ -52,8 +53,9 @@ def root_data(root: Root, report: StoreReport | None = None) -> dict[str, object
         "state": root.state,
         **certificate_data(root.certificate),
         "description": root.description,
-        "constraints": _constraints_data(root.constraints),
+        "constraints": constraints_data(root.constraints),
         "distrust_after": root.distrust_after,
+        "rotation": rotation_record_data(root.rotation),
         "provenance": {
             "source": root.provenance.source,
             "added_at": root.provenance.added_at,
@@ -68,6 +70,18 @@ def root_data(root: Root, report: StoreReport | None = None) -> dict[str, object
         data["denied"] = denied and deny_data(denied)
         data["anchor"] = report.root_set.is_anchor(root)
     return data
+
+
+def rotation_record_data(rotation: Rotation | None) -> dict[str, object] | None:
+    """What a root's record says of its rotation."""
+    if rotation is None:
+        return None
+    return {
+        "successor": rotation.successor,
+        "started": rotation.started,
+        "overlap_until": rotation.overlap_until,
+        "successor_was": rotation.successor_was,
+    }
 
 
 def root_lines(root: Root, report: StoreReport) -> list[str]:
@@ -85,6 +99,8 @@ def root_lines(root: Root, report: StoreReport) -> list[str]:
     ]
     if root.distrust_after is not None:
         lines.append(f"distrusted   leaves issued after {_moment(root.distrust_after)}")
+    if root.rotation is not None:
+        lines += _rotation_lines(root, report)
     lines += [f"kernel key   {root.description}", f"directory    {place(root, report)}"]
     for label, text in (
         ("source", provenance.source),
@@ -98,12 +114,31 @@ def root_lines(root: Root, report: StoreReport) -> list[str]:
     return lines
 
 
+def _replaced_by(root: Root, report: StoreReport) -> list[str]:
+    successor = successor_of(root, report.root_set) if under_way(root) is not None else None
+    return [f"replaced by {successor.name}"] if successor is not None else []
+
+
+def _rotation_lines(root: Root, report: StoreReport) -> list[str]:
+    rotation = root.rotation
+    if rotation is None:
+        return []
+    successor = successor_of(root, report.root_set)
+    name = f"{successor.name} ({successor.state.value})" if successor else f"{rotation.successor}, which is not here"
+    if under_way(root) is None:
+        return [f"rotation     to {name}, started {_moment(rotation.started)}"]
+    return [
+        f"replaced by  {name}, since {_moment(rotation.started)}",
+        f"overlap      until {_moment(rotation.overlap_until)}, then: cmakeys roots rotate {root.name} --finish",
+    ]
+
+
 def root_row(root: Root, report: StoreReport) -> tuple[str, ...]:
     """A root as one row of a table; the header is `ROOT_COLUMNS`."""
     denied = report.root_set.denied(root.certificate) is not None
     return (
         root.name,
-        f"{root.state.value}, denied" if denied else root.state.value,
+        ", ".join([root.state.value, *(["denied"] if denied else []), *_replaced_by(root, report)]),
         root.certificate.key_description,
         expiry(root.certificate),
         root.fingerprint,
@@ -129,7 +164,8 @@ def limits(constraints: Constraints) -> list[str]:
     ]
 
 
-def _constraints_data(constraints: Constraints) -> dict[str, object]:
+def constraints_data(constraints: Constraints) -> dict[str, object]:
+    """What a root is restricted to; empty lists restrict nothing."""
     return {
         "pci_vendors": [f"{number:04x}" for number in sorted(constraints.pci_vendors)],
         "pci_devices": [f"{number:04x}" for number in sorted(constraints.pci_devices)],

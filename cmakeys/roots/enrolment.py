@@ -130,7 +130,7 @@ def propose(
     if wishes.leaf_name is not None:
         constraints = replace(constraints, leaf_name=wishes.leaf_name)
     root = Root(
-        wishes.name or _free_name(entry.name if entry else default_name(certificate), certificate, known),
+        wishes.name or free_name(entry.name if entry else default_name(certificate), certificate, known),
         certificate,
         constraints=constraints,
         provenance=replace(provenance, catalogue=entry.name if entry else ""),
@@ -152,7 +152,7 @@ def default_name(certificate: Certificate) -> str:
     return name if name and name not in RESERVED_NAMES else f"root-{certificate.fingerprint[:16]}"
 
 
-def _free_name(name: str, certificate: Certificate, known: RootSet) -> str:
+def free_name(name: str, certificate: Certificate, known: RootSet) -> str:
     """`name`, or with some of the fingerprint where another certificate has it: subjects do not identify."""
     if all(root.name != name for root in known.roots):
         return name

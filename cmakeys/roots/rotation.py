@@ -23,8 +23,11 @@ from cmakeys.roots.dependants import Dependant, LeafRule, anchors_of, ends_in, o
 from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.roots.root import Root, Rotation
 from cmakeys.roots.rootset import RootSet
-from cmakeys.roots.transaction import Transition
+from cmakeys.roots.transaction import Transaction, Transition
 from cmakeys.roots.vouching import Vouching
+
+ACTION = "roots-rotate"
+"""The journal's word for every moment of a rotation; its detail says which one it was."""
 
 
 class Moment(Enum):
@@ -130,12 +133,14 @@ class RotationPlan:
         held = {root.description for root in self.after.anchors()}
         return tuple(root for root in self.before.anchors() if root.description not in held)
 
-    def check(self) -> None:
-        """Raise `Refused` with the first thing that forbids the plan, and the number of the others."""
-        if self.blocks:
-            first = self.blocks[0]
-            more = f" (and {len(self.blocks) - 1} more)" if len(self.blocks) > 1 else ""
-            raise Refused(first.message + more, object=first.object or self.old.name, hint=first.hint)
+    def transaction(self, at: datetime, by: str, reason: str = "", undoes: int | None = None) -> Transaction:
+        """The plan as a change of trust. `undoes` is the journal's number of the start that an abort takes back."""
+        detail: dict[str, object] = {"moment": self.moment.value}
+        if self.rotation is not None:
+            detail["successor"] = self.rotation.successor
+        if self.vouching is not None:
+            detail["vouched-by"] = self.vouching.voucher.value
+        return Transaction(ACTION, self.old.name, self.changes, at, by, reason, detail=detail, undoes=undoes)
 
 
 def under_way(root: Root) -> Rotation | None:

@@ -40,7 +40,7 @@ def plan_finish(known: RootSet, old: Root, at: Circumstances, *, early: bool = F
     blocks += [
         Block(
             "still-needed",
-            f"{view.device.name} still needs {old.name}",
+            f"still needs {old.name}",
             view.device.name,
             "give the device its vendor's new chain, then enrol it again or ask it with --live;"
             " or forget it: cmakeys devices forget",
@@ -111,7 +111,7 @@ def plan_abort(known: RootSet, old: Root, at: Circumstances) -> RotationPlan:
     blocks += [
         Block(
             "still-needed",
-            f"{view.device.name} needs {new.name if new else 'the new root'} by now",
+            f"needs {new.name if new else 'the new root'} by now",
             view.device.name,
             f"keep both roots, or go on: cmakeys roots rotate {old.name} --finish",
         )

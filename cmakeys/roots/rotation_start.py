@@ -11,9 +11,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 from cmakeys.errors import Refused
+from cmakeys.roots.catalogue import Catalogue
 from cmakeys.roots.dependants import misfits, outside
+from cmakeys.roots.enrolment import default_name, free_name
 from cmakeys.roots.lifecycle import LifeCycle
-from cmakeys.roots.root import Constraints, Root, Rotation
+from cmakeys.roots.root import Constraints, Provenance, Root, Rotation
 from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.rotation import (
     Block,
@@ -30,12 +32,30 @@ from cmakeys.roots.rotation import (
 )
 from cmakeys.roots.transaction import Transition
 from cmakeys.roots.vouching import Credentials, Vouching, vouch
-from cmakeys.x509.certificate import same_key
+from cmakeys.x509.certificate import Certificate, same_key
 from cmakeys.x509.kernel import kernel_needed, kernel_refusal
 from cmakeys.x509.lint import Severity, lint_anchor
 
 OVERLAP = timedelta(days=30)
 """How long both roots are kept when nothing else is said."""
+
+
+def newcomer(
+    certificate: Certificate, old: Root, known: RootSet, catalogue: Catalogue, provenance: Provenance, name: str | None
+) -> Root:
+    """A certificate that is no root yet as the successor of `old`: staged, under a free name.
+
+    What the catalogue does not say about it, it takes over from `old`: a successor that may vouch for more than the
+    root it replaces has to be wanted.
+    """
+    entry = catalogue.match(certificate.fingerprint)
+    return Root(
+        name or free_name(entry.name if entry else default_name(certificate), certificate, known),
+        certificate,
+        LifeCycle.STAGED,
+        entry.constraints if entry else old.constraints,
+        replace(provenance, catalogue=entry.name if entry else ""),
+    )
 
 
 def plan_start(

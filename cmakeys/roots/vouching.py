@@ -136,7 +136,11 @@ def _cross_problem(old: Root, cross: Certificate, known: RootSet, now: datetime)
         )
     faults = [fault.message for fault in check_validity((cross,), now)] or list(issuer_problems(cross, (cross,)))
     if faults:
-        return Refused(f"the cross-certificate is none: {faults[0]}", object=cross.source)
+        return Refused(
+            f"the cross-certificate does not hold: {faults[0]}",
+            object=cross.source,
+            hint="ask the vendor for another one, or give the new root's fingerprint: --fingerprint SHA256",
+        )
     return _distrusted_signature(old, cross, known)
 
 

@@ -90,7 +90,7 @@ class TestAdd:
         assert isinstance(envelope["data"], dict)
         assert set(envelope["data"]) == {
             *("name", "state", "sha256", "spki_sha256", "subject", "issuer", "serial", "not_before", "not_after"),
-            *("never_expires", "key", "description", "constraints", "distrust_after", "provenance"),
+            *("never_expires", "key", "description", "constraints", "distrust_after", "rotation", "provenance"),
             *("findings", "confirmed_by", "catalogue", "dry_run"),
         }
 

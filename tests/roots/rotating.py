@@ -103,7 +103,7 @@ def carried_out(known: RootSet, row: Row, step: Step) -> RootSet:
     if step.refused:
         if step.names:
             assert {block.code for block in proposal.blocks} == {step.refused}
-            told = " ".join(block.message for block in proposal.blocks).replace(":", "").split()
+            told = " ".join(f"{block.object} {block.message}" for block in proposal.blocks).replace(":", "").split()
             assert [word for word in told if word.startswith("on-")] == step.names.split()
         return known
     assert proposal.before == known
