@@ -42,7 +42,10 @@ class DocumentProblem(EnvironmentProblem):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value with the line on which it starts: text, a list of nodes, or a mapping from text to nodes."""
+    """A value with the line on which it starts: text, a list of nodes, or a mapping from text to nodes.
+
+    A document without lines has 0 there, and the path to the value in its `source`.
+    """
 
     value: str | tuple[Node, ...] | Mapping[str, Node]
     source: str
@@ -50,7 +53,8 @@ class Node:
 
     def problem(self, message: str, hint: str = "") -> DocumentProblem:
         """An error about this node, naming file and line."""
-        return DocumentProblem(message, object=f"{self.source} line {self.line}", hint=hint)
+        where = f"{self.source} line {self.line}" if self.line else self.source
+        return DocumentProblem(message, object=where, hint=hint)
 
     def mapping(self, required: frozenset[str], optional: frozenset[str] = frozenset()) -> Mapping[str, Node]:
         """This node as a mapping with all of `required` and nothing outside `required` and `optional`."""
