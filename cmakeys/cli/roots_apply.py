@@ -17,7 +17,8 @@ from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
 
 if TYPE_CHECKING:
-    from cmakeys.roots.reconciliation import Bounds, Reconciliation
+    from cmakeys.roots.reconciliation import Bounds
+    from cmakeys.roots.transaction import Transaction
 
 STDIN = "-"
 
@@ -50,13 +51,17 @@ def apply(
     nothing.
     """
     with verb("roots", "apply", json=json, detailed_exitcode=detailed_exitcode) as out:
+        from hashlib import sha256
+
         from cmakeys.reports.declaration import reconciliation_data, reconciliation_report
         from cmakeys.roots.declaration import read_declaration
         from cmakeys.roots.reconciliation import reconcile
         from cmakeys.roots.store import RootStore
+        from cmakeys.roots.transaction import Transaction
 
         source, folder = ("stdin", Path()) if file == STDIN else (file, Path(file).parent)
-        declaration = read_declaration(_document(file), source, lambda name: _certificate(folder / name))
+        data = _document(file)
+        declaration = read_declaration(data, source, lambda name: _certificate(folder / name))
         store = RootStore(sysroot)
         bounds = _bounds(source, reason, sysroot, state_dir)
         found = reconcile(declaration, store.load(), bounds, own_denials=store.own_denials(), allow_empty=allow_empty)
@@ -67,7 +72,9 @@ def apply(
         if found.problems:
             return
         if found.changed and not check:
-            _commit(out, found, source, bounds, reason, sysroot, state_dir)
+            detail = {"declaration": sha256(data).hexdigest()}
+            changes = (found.changes, bounds.now, actor(), reason, found.deny, found.allow)
+            _commit(out, Transaction("roots-apply", source, *changes, detail), sysroot, state_dir)
         out.changed = found.changed
         for line in reconciliation_report(found, source, as_diff=diff, check=check):
             out.show(line.text, tone=line.tone)
@@ -122,23 +129,12 @@ def _bounds(source: str, reason: str, sysroot: Path, state_dir: Path | None) -> 
     )
 
 
-def _commit(
-    out: Output,
-    found: Reconciliation,
-    source: str,
-    bounds: Bounds,
-    reason: str,
-    sysroot: Path,
-    state_dir: Path | None,
-) -> None:
+def _commit(out: Output, transaction: Transaction, sysroot: Path, state_dir: Path | None) -> None:
     """Make the changes, as one entry of the journal."""
     from cmakeys.roots.ledger import Ledger
     from cmakeys.roots.store import RootStore
-    from cmakeys.roots.transaction import Transaction
 
     ledger = Ledger(RootStore(sysroot), state_directory(sysroot, state_dir))
-    ledger.commit(
-        Transaction("roots-apply", source, found.changes, bounds.now, actor(), reason, found.deny, found.allow)
-    )
+    ledger.commit(transaction)
     if ledger.recovered:
         out.warn(ledger.recovered)
