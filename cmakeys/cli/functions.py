@@ -137,10 +137,13 @@ def kernel(
             "kernel": verdict_data(verdict),
             "slots": [slot_data(slot) for slot in slots],
             "signatures": [log_data(finding) for finding in findings],
+            "announces_signatures": (announces := _announces(out) if sysfs == SYSFS else None),
             "saved": _save(out, findings, save),
         }
         out.show(str(entry.address))
         out.show(f"  kernel      {verdict.words}", tone=VERDICT_TONES.get(verdict.state, Tone.PLAIN))
+        if announces:
+            out.show("  netlink     family spdm is there: it announces signatures, and keeps none to show")
         for line in slot_report(slots):
             out.show(line.text, tone=line.tone)
         for finding in findings:
@@ -215,6 +218,18 @@ def _enrolled(out: Output, directory: Path) -> Mapping[str, str] | None:
         return {device.address: device.name for device in Register(directory).devices()}
     except EnvironmentProblem as problem:
         out.warn(f"whether devices are enrolled is unknown: {problem.message}", object=problem.object)
+        return None
+
+
+def _announces(out: Output) -> bool | None:
+    """Whether the kernel has the netlink family `spdm`; None, with a warning, when that could not be found out."""
+    from cmakeys.devices.netlink import SPDM, find_family
+    from cmakeys.errors import EnvironmentProblem
+
+    try:
+        return find_family(SPDM) is not None
+    except EnvironmentProblem as problem:
+        out.warn(f"whether the kernel announces signatures is unknown: {problem.message}", object=problem.object)
         return None
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cmakeys.cli.app import main
+from cmakeys.devices.netlink_codec import Family
 from cmakeys.devices.register import Register
 from cmakeys.emulator.settings import DeviceSettings
 from cmakeys.roots.root import Root
@@ -285,3 +286,18 @@ def test_nothing_is_asked_when_the_answer_could_not_be_kept(desk: Desk) -> None:
     desk.tree.on_recheck(b"1\n")
     assert desk.run("recheck", "--all", "--save", str(desk.saved)).code == 3
     assert desk.tree.written == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_netlink_family_is_asked_for_on_this_machine_only(
+    tmp_path: Path, there: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = Tree(tmp_path / "sys")
+    tree.add()
+    family = Family("spdm", 33, 1) if there else None
+    monkeypatch.setattr("cmakeys.devices.sysfs.Sysfs", lambda _root: tree.sysfs)
+    monkeypatch.setattr("cmakeys.devices.netlink.find_family", lambda _name: family)
+    assert main(["devices", "kernel", FUNCTION]) == 0
+    assert ("family spdm is there" in capsys.readouterr().out) is there
+    assert main(["devices", "kernel", FUNCTION, "--sysfs", str(tree.root)]) == 0
+    assert "family spdm" not in capsys.readouterr().out
