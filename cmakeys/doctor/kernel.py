@@ -109,7 +109,7 @@ def algorithms() -> Iterator[Finding]:
     by_message: dict[str, list[str]] = {}
     for trial in lacking:
         problem = trial.problem or EnvironmentProblem("")
-        by_message.setdefault(problem.hint.partition(";")[0], []).append(trial.name)
+        by_message.setdefault(f"a kernel that can: {problem.hint.partition(';')[0]}", []).append(trial.name)
     for hint, names in by_message.items():
         yield Finding(
             Group.ALGORITHMS,
