@@ -109,7 +109,7 @@ def algorithms() -> Iterator[Finding]:
     by_message: dict[str, list[str]] = {}
     for trial in lacking:
         problem = trial.problem or EnvironmentProblem("")
-        by_message.setdefault(f"a kernel that can: {problem.hint.partition(';')[0]}", []).append(trial.name)
+        by_message.setdefault(_remedy(problem.hint), []).append(trial.name)
     for hint, names in by_message.items():
         yield Finding(
             Group.ALGORITHMS,
@@ -129,6 +129,11 @@ def algorithms() -> Iterator[Finding]:
                 "",
                 trial.problem.hint,
             )
+
+
+def _remedy(hint: str) -> str:
+    """What a refused root's hint says of the kernel, without what it says of the root."""
+    return "use " + hint.partition(";")[0].removeprefix("it needs ").removesuffix(" does")
 
 
 def _lacking() -> Severity:
