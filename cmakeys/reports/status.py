@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from cmakeys.reports.layout import WIDTH, Line, shorten
+from cmakeys.reports.layout import WIDTH, Line, shorten, wrap
 from cmakeys.reports.terminal import Tone, printable
 from cmakeys.status.advice import Step
 from cmakeys.status.model import ENDING, Devices, Gap, JournalState, Kernel, RootEnd, Roots, Status
@@ -49,9 +49,15 @@ def _part(name: str, sentence: str, tone: Tone, details: Iterable[str] = ()) -> 
 
 def _gap(name: str, gap: Gap) -> list[Line]:
     if gap.forbidden:
-        return _part(name, "not looked at, this user may not", Tone.NOTE, [gap.message])
+        return _part(name, "not looked at, this user may not", Tone.NOTE, _in_two(gap.message))
     tone = Tone.WARNING if gap.harmless else Tone.BAD
-    return _part(name, "could not be looked at", tone, [gap.message])
+    return _part(name, "could not be looked at", tone, _in_two(gap.message))
+
+
+def _in_two(message: str) -> list[str]:
+    """A reason that is longer than a line gets a second one: it begins with a path and ends with what matters."""
+    first, *following = (line.strip() for line in wrap(message, " " * _LABEL, " " * _LABEL))
+    return [first, " ".join(following)] if following else [first]
 
 
 def _newer(status: Status) -> str:
@@ -64,7 +70,10 @@ def _roots(roots: Roots, status: Status) -> list[Line]:
     counts = ", ".join(f"{count} {state.value}" for state, count in roots.states)
     ended, soon = roots.ending(*ENDING), roots.ending(Nearness.WARN)
     tone = Tone.BAD if ended else Tone.GOOD if roots.anchors and not soon else Tone.WARNING
-    return [*_part("roots", counts + _deny(roots), tone, _ends(roots, ended, soon, status)), *_pending(roots)]
+    return [
+        *_part("roots", counts + _deny(roots), tone, _ends(roots, ended, soon, status)),
+        *_pending(roots, status.now),
+    ]
 
 
 def _deny(roots: Roots) -> str:
@@ -88,15 +97,17 @@ def _ends(roots: Roots, ended: tuple[RootEnd, ...], soon: tuple[RootEnd, ...], s
         yield f"{_count(roots.findings, 'file')} without effect: see cmakeys roots list"
 
 
-def _pending(roots: Roots) -> list[Line]:
+def _pending(roots: Roots, now: datetime) -> list[Line]:
     texts = [f"{_names(roots.staged)} staged, not trusted yet"] if roots.staged else []
     if roots.retiring:
-        texts.append("retiring: " + _names(f"{name}{_until(until)}" for name, until in roots.retiring))
+        texts.append("retiring: " + _names(f"{name}{_until(until, now)}" for name, until in roots.retiring))
     return _part("pending", texts[0], Tone.WARNING, texts[1:]) if texts else []
 
 
-def _until(until: datetime | None) -> str:
-    return f" until {until:%Y-%m-%d}" if until else ""
+def _until(until: datetime | None, now: datetime) -> str:
+    if until is None:
+        return ""
+    return f" until {until:%Y-%m-%d}" if now < until else f", to be finished since {until:%Y-%m-%d}"
 
 
 def _kernel_lines(status: Status) -> list[Line]:
@@ -106,7 +117,7 @@ def _kernel_lines(status: Status) -> list[Line]:
     if isinstance(kernel, Gap):
         if kernel.unsupported:
             return _part(
-                "kernel", "authenticates no device; cmakeys check does without it", Tone.NOTE, [kernel.message]
+                "kernel", "authenticates no device; cmakeys check does without it", Tone.NOTE, _in_two(kernel.message)
             )
         return _gap("kernel", kernel)
     return _kernel(kernel)

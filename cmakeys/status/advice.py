@@ -105,6 +105,13 @@ def _drift(status: Status) -> Step | None:
     return Step(words, f"{kernel.name} does not hold what is trusted on disk")
 
 
+def _overlap_over(status: Status) -> Step | None:
+    for name, until in status.roots.retiring if isinstance(status.roots, Roots) else ():
+        if until is not None and until <= status.now:
+            return Step(("roots", "rotate", name, "--finish"), f"the overlap of {name} ended on {until:%Y-%m-%d}")
+    return None
+
+
 def _no_devices(status: Status) -> Step | None:
     if isinstance(status.devices, Devices) and not status.devices.total and status.kernel is not None:
         return Step(("devices", "scan"), "no device is enrolled, so no check runs")
@@ -156,6 +163,7 @@ RULES: tuple[Rule, ...] = (
     _no_devices,
     _check_due,
     _unreachable,
+    _overlap_over,
     _ends_soon,
     _wrong,
     _forbidden,

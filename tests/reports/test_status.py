@@ -43,10 +43,12 @@ CROWDED = Status(
     "c" * 200,
     Gap("document", "d" * 200),
 )
+GAP = Gap("store", "/etc/cmakeys/" + "x/" * 60 + ": Not a directory (ENOTDIR)")
+BLIND = Status(machines.NOW, "Linux", GAP, GAP, GAP, GAP, Recorded(machines.NOW, "x"), "c" * 200, GAP)
 
 GOLDEN = (
     *("fresh", "healthy", "drift", "foreign", "ends-soon", "rejected", "wrong-clock", "plain-user", "rotating"),
-    *("tampered", "misconfigured", "tree"),
+    *("tampered", "misconfigured", "tree", "overlap-over"),
 )
 
 
@@ -70,12 +72,18 @@ def test_on_a_terminal_every_part_has_its_mark() -> None:
     assert_golden("status-terminal", [terminal.line(line.text, line.tone) for line in screen(machines.REJECTED)])
 
 
-@pytest.mark.parametrize("status", [*MACHINES.values(), CROWDED], ids=[*MACHINES, "crowded"])
+@pytest.mark.parametrize("status", [*MACHINES.values(), CROWDED, BLIND], ids=[*MACHINES, "crowded", "blind"])
 def test_it_is_one_screen(status: Status) -> None:
     terminal = Terminal(interactive=True)
     shown = [terminal.line(line.text, line.tone) for line in screen(status)]
     assert max(map(width, shown)) <= 80
     assert len(shown) + 2 <= SCREEN, "with the line that points at --help, and the shell's prompt"
+
+
+def test_a_reason_behind_a_long_path_is_not_cut_off() -> None:
+    path = "/var/tmp/a-rather-long-name-of-a-tree-somebody-made/var/lib/cmakeys/journal.jsonl"
+    status = replace(machines.TREE, journal=Gap("journal", f"{path}: not a regular file"))
+    assert any("not a regular file" in line.text for line in screen(status))
 
 
 def test_foreign_names_are_harmless() -> None:

@@ -62,6 +62,14 @@ ROTATING = replace(
         denied=("gamma",),
     ),
 )
+OVERLAP_OVER = replace(
+    HEALTHY,
+    roots=replace(
+        ROOTS,
+        states=((LifeCycle.TRUSTED, 2), (LifeCycle.RETIRING, 1)),
+        retiring=(("acme", NOW - 2 * DAY),),
+    ),
+)
 TAMPERED = replace(HEALTHY, journal=JournalState(12, "line 4: it does not carry the hash of the line before it", 1))
 MISCONFIGURED = replace(
     HEALTHY, config=Gap("document", "/etc/cmakeys/cmakeys.yaml line 2: unknown key 'clok'", "known here: clock")

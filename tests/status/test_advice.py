@@ -36,6 +36,8 @@ from tests.status.machines import MACHINES
         (machines.UNREACHABLE, "cmakeys check nic1"),
         (machines.NO_DEVICES, "cmakeys devices scan"),
         (machines.BUSY, ""),
+        (machines.ROTATING, ""),
+        (machines.OVERLAP_OVER, "cmakeys roots rotate acme --finish"),
         (machines.TAMPERED, "cmakeys status --json"),
     ],
 )
