@@ -22,8 +22,12 @@ from cmakeys.roots.ledger import Ledger
 from cmakeys.roots.record import StoreProblem, read_pem
 from cmakeys.roots.root import LifeCycle, Root
 from cmakeys.roots.rootset import DenyEntry, DenyKind, RootSet
+from cmakeys.roots.rotation import Circumstances, RotationPlan
+from cmakeys.roots.rotation_end import plan_abort, plan_finish
+from cmakeys.roots.rotation_start import plan_start
 from cmakeys.roots.store import RootStore
 from cmakeys.roots.transaction import Transaction, Transition
+from cmakeys.roots.vouching import Credentials
 
 CALLS = ("open", "write", "fsync", "fchmod", "replace", "unlink", "symlink", "mkdir", "close")
 AT = datetime(2040, 1, 1, tzinfo=UTC)
@@ -70,8 +74,30 @@ def operation(name: str, directory: Path, newcomer: Root) -> None:
             make(change, Journal(directory / "state"), lambda: store.add(newcomer))
         case "commit":
             Ledger(store, directory / "state").commit(replacement(store.load(), newcomer))
+        case "rotate" | "finish" | "abort":
+            Ledger(store, directory / "state").commit(rotating(name, store.load(), newcomer))
         case _:
             raise StoreProblem(f"no such operation: {name}")
+
+
+def rotation(name: str, known: RootSet, newcomer: Root) -> RotationPlan:
+    """What a moment of the rotation of the old root to the newcomer would do; none of it may be forbidden."""
+    old, at = known.find("old"), Circumstances(AT)
+    match name:
+        case "rotate":
+            plan = plan_start(known, old, newcomer, at, credentials=Credentials(fingerprint=newcomer.fingerprint))
+        case "finish":
+            plan = plan_finish(known, old, at, early=True)
+        case _:
+            plan = plan_abort(known, old, at)
+    if plan.blocks:
+        raise plan.blocks[0].problem
+    return plan
+
+
+def rotating(name: str, known: RootSet, newcomer: Root) -> Transaction:
+    """The same as a change of trust; an abort takes the first entry of the journal back."""
+    return rotation(name, known, newcomer).transaction(AT, "ada", undoes=1 if name == "abort" else None)
 
 
 def replacement(known: RootSet, newcomer: Root) -> Transaction:

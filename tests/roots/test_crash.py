@@ -17,7 +17,7 @@ from cmakeys.roots.ledger import Ledger
 from cmakeys.roots.record import render_pem
 from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.store import ETC, RUN, USR, RootStore
-from tests.roots.crash import AT, replacement
+from tests.roots.crash import AT, replacement, rotating
 from tests.roots.trust import put, root
 
 pytestmark = pytest.mark.system
@@ -142,5 +142,38 @@ def test_a_transaction_is_finished_or_dropped_by_the_next_writer(base: Path) -> 
         assert len(entries) == (seen[-1] == after)
         assert not any(path.name.startswith(".pending") for path in (directory / ETC).iterdir())
         assert ledger.recover() == ledger.recovered
+    assert before in seen
+    assert after in seen
+
+
+# Which roots vouch at every moment of a rotation, whenever it is cut short: none is ever missing that shall stay.
+ALWAYS = {"rotate": {"old", "other"}, "finish": {"new", "other"}, "abort": {"old", "other"}}
+
+
+@pytest.mark.parametrize("moment", ALWAYS)
+def test_a_rotation_is_continued_or_undone_wherever_it_stopped(base: Path, moment: str) -> None:
+    put(base / ETC, OLD)
+    if moment != "rotate":
+        Ledger(RootStore(base), base / "state").commit(rotating("rotate", RootStore(base).load(), NEW))
+    before = RootStore(base).load()
+    after = rotating(moment, before, NEW).apply_to(before)
+    seen = []
+    for directory in killed(moment, base.parent):
+        store, ledger = RootStore(directory), Ledger(RootStore(directory), directory / "state")
+        assert {root.name for root in store.load().anchors()} >= ALWAYS[moment]
+        ledger.recover()
+        seen.append(store.load())
+        assert seen[-1] in (before, after)
+        if seen[-1] == before:
+            ledger.commit(rotating(moment, before, NEW))
+        assert store.load() == after
+        if moment == "rotate":
+            ledger.commit(rotating("abort", after, NEW))
+        elif moment == "finish":
+            ledger.commit(ledger.undoing(None, at=AT, by="ada", reason="too early"))
+        else:
+            ledger.commit(rotating("rotate", after, NEW))
+        assert store.load() == before
+        ledger.journal.verify()
     assert before in seen
     assert after in seen
