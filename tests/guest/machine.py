@@ -111,8 +111,8 @@ class Guest:
 def started(folder: Path, ports: Sequence[int], *, command_line: str = "lsm=capability") -> Iterator[Guest]:
     """A guest with one NVMe controller for each port of the loopback, on which an SPDM responder must listen by now."""
     command = [
-        *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,tb-size=512", "-cpu", "Nehalem", "-m", str(MEMORY)),
-        *("-display", "none", "-nodefaults", "-no-reboot", "-bios", "qboot.rom"),
+        *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,tb-size=512", "-cpu", "Nehalem", "-smp", "2"),
+        *("-m", str(MEMORY), "-display", "none", "-nodefaults", "-no-reboot", "-bios", "qboot.rom"),
         *("-kernel", str(kit().kernel), "-initrd", str(_initramfs(folder)), "-append", f"{_KERNEL} {command_line}"),
         *("-serial", f"file:{folder / 'console'}"),
         *("-device", "virtio-serial-pci", "-device", f"virtserialport,chardev=port,name={PORT}"),
