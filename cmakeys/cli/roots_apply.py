@@ -112,21 +112,14 @@ def _certificate(path: Path) -> bytes:
 
 
 def _bounds(source: str, reason: str, sysroot: Path, state_dir: Path | None) -> Bounds:
-    from cmakeys.clock import newest_record
-    from cmakeys.config import load_config
+    from cmakeys.cli.dates import root_dates
     from cmakeys.roots.catalogue import load_catalogue
     from cmakeys.roots.reconciliation import Bounds
     from cmakeys.roots.root import Provenance
-    from cmakeys.verify.clock import clock_fault
 
     now = datetime.now(UTC)
-    return Bounds(
-        load_catalogue(),
-        now,
-        Provenance(source, now.replace(microsecond=0), actor(), reason),
-        load_config(sysroot).policy.root_expiry,
-        clock_fault(now, newest_record(state_directory(sysroot, state_dir))),
-    )
+    provenance = Provenance(source, now.replace(microsecond=0), actor(), reason)
+    return Bounds(load_catalogue(), now, provenance, *root_dates(sysroot, state_dir, now))
 
 
 def _commit(out: Output, transaction: Transaction, sysroot: Path, state_dir: Path | None) -> None:

@@ -18,6 +18,7 @@ from cmakeys.roots.catalogue import Catalogue, CatalogueEntry, Purpose
 from cmakeys.roots.root import MAX_NAME_LENGTH, RESERVED_NAMES, Constraints, LeafNameRule, Provenance, Root
 from cmakeys.roots.rootset import RootSet, normalise_fingerprint
 from cmakeys.x509.certificate import Certificate
+from cmakeys.x509.horizon import ROOT_EXPIRY, Expiry
 from cmakeys.x509.lint import Finding, Severity, lint_anchor
 
 TEST_ROOT = "test-root"
@@ -112,14 +113,18 @@ def propose(
     catalogue: Catalogue,
     now: datetime,
     provenance: Provenance,
+    expiry: Expiry = ROOT_EXPIRY,
+    clock_fault: str = "",
 ) -> Enrolment:
-    """What adding `certificate` would mean.
+    """What adding `certificate` would mean; dates are judged as `lint_anchor` does.
 
     Raises `Refused` when the set does not take it (denied, its name taken, there already but not as wished) and
     `UsageProblem` for a wish that makes no sense. Faults of the certificate itself are in `refusals`.
     """
     entry = catalogue.match(certificate.fingerprint)
-    findings = lint_anchor(certificate, now=now, test_roots=catalogue.test_roots)
+    findings = lint_anchor(
+        certificate, now=now, expiry=expiry, clock_fault=clock_fault, test_roots=catalogue.test_roots
+    )
     present = known.holding(certificate)
     if present is not None:
         _check_present(present, wishes, known)

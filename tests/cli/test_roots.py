@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,14 @@ class TestLint:
         assert result.code == 1
         assert isinstance(result.data["certificates"], list)
         assert "not-ca" in {finding["code"] for finding in result.data["certificates"][0]["findings"]}
+
+    def test_the_horizon_is_the_policy_s_and_a_wrong_clock_judges_nothing(self, run: Run, tmp_path: Path) -> None:
+        put(tmp_path / ETC, root("a"))
+        (tmp_path / "etc/cmakeys/cmakeys.yaml").write_text("policy: {root-expiry: {warn: 100%, fail: 0d}}\n")
+        assert "warning  expires on 2090-01-01" in run("lint").out
+        later = datetime.now(UTC) + timedelta(days=2)
+        Journal(tmp_path / "var/lib/cmakeys").append("test", "x", {}, at=later, by="ada")
+        assert "were not checked: the machine's clock says" in run("lint").out
 
     def test_what_the_store_ignores_is_said(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / ETC).mkdir(parents=True)
