@@ -64,7 +64,7 @@ def constrain(
     """
     with verb("roots", "constrain", json=json, detailed_exitcode=detailed_exitcode) as out:
         from cmakeys.cli.constraints import constraint_wishes
-        from cmakeys.cli.rotating import enrolled
+        from cmakeys.cli.rotating import enrolled, settle
         from cmakeys.config import load_config
         from cmakeys.reports.constraining import constraining_data, constraining_report
         from cmakeys.roots.constraining import plan_constraints
@@ -75,6 +75,9 @@ def constrain(
         wishes = constraint_wishes(pci_vendor, pci_device, pci_class, slot, algorithm, version, leaf_name, clear)
         store = RootStore(sysroot)
         state = state_directory(sysroot, state_dir)
+        recovered = "" if dry_run else settle(sysroot, state)
+        if recovered:
+            out.warn(recovered)
         known = store.load()
         found = known.find(root)
         plan = plan_constraints(known, found, wishes, enrolled(state), load_config(sysroot).policy.leaf_rule)
@@ -90,9 +93,8 @@ def constrain(
             return
         if plan.lost and not yes:
             out.confirm(f"constrain {found.name} all the same?", hint="--yes does it without asking")
-        ledger = Ledger(store, state)
-        ledger.commit(Transaction("roots-constrain", found.name, (plan.change,), datetime.now(UTC), actor(), reason))
-        if ledger.recovered:
-            out.warn(ledger.recovered)
+        Ledger(store, state).commit(
+            Transaction("roots-constrain", found.name, (plan.change,), datetime.now(UTC), actor(), reason)
+        )
         out.changed = True
         out.show(f"constrained {found.name}", tone=Tone.GOOD)

@@ -59,13 +59,16 @@ def rotate(
     """
     with verb("roots", "rotate", json=json, detailed_exitcode=detailed_exitcode) as out:
         from cmakeys.cli.conditions import conditions
-        from cmakeys.cli.rotating import Request, asked, carry_out, enrolled, moment_of, overlap_of
+        from cmakeys.cli.rotating import Request, asked, carry_out, enrolled, moment_of, overlap_of, settle
         from cmakeys.reports.rotation import done_words, rotation_data, rotation_report
         from cmakeys.roots.store import RootStore
 
         moment = moment_of(new, finish=finish, early=early, abort=abort)
         request = Request(moment, old, new, overlap_of(overlap), cross_signed, fingerprint, name, early, reason)
         state = state_directory(sysroot, state_dir)
+        recovered = "" if dry_run else settle(sysroot, state)
+        if recovered:
+            out.warn(recovered)
         held_against = conditions(sysroot, state_dir, timeout)
         plan = request.plan(held_against, enrolled(state), out)
         if live:
@@ -83,9 +86,7 @@ def rotate(
             RootStore(sysroot).check_writable()
             out.show("", "nothing was changed", tone=Tone.NOTE)
         else:
-            recovered = carry_out(plan, sysroot, state, held_against.now, reason)
-            if recovered:
-                out.warn(recovered)
+            carry_out(plan, sysroot, state, held_against.now, reason)
             out.changed = True
             out.show("", done_words(plan), tone=Tone.GOOD)
             _next_steps(out, plan, sysroot)

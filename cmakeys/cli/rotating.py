@@ -5,6 +5,7 @@ The rules are in `cmakeys.roots.rotation` and beside it; here words and files be
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.rotation import ACTION, Circumstances, Moment, RotationPlan
 from cmakeys.roots.rotation_end import plan_abort, plan_finish
 from cmakeys.roots.rotation_start import newcomer, plan_start
-from cmakeys.roots.store import RootStore
+from cmakeys.roots.store import PENDING, RootStore
 from cmakeys.roots.vouching import Credentials
 from cmakeys.verify.clock import clock_fault
 from cmakeys.x509.bundle import MAX_INPUT_SIZE, read_certificates
@@ -157,12 +158,22 @@ def asked(state_dir: Path, held_against: Conditions, plan: RotationPlan) -> tupl
     return ask_all(Register(state_dir).devices(), among)
 
 
-def carry_out(plan: RotationPlan, sysroot: Path, state_dir: Path, now: datetime, reason: str) -> str:
-    """Make the change, whole or not at all, and return what became of one that an earlier run left unfinished."""
+def settle(sysroot: Path, state_dir: Path) -> str:
+    """Finish or drop a change that a killed run left, and say what it was; empty when there was none.
+
+    A plan that was made before would be about roots that are not so any more.
+    """
+    store = RootStore(sysroot)
+    if not os.path.lexists(store.directories[0] / PENDING):
+        return ""
+    return Ledger(store, state_dir).recover()
+
+
+def carry_out(plan: RotationPlan, sysroot: Path, state_dir: Path, now: datetime, reason: str) -> None:
+    """Make the change, whole or not at all."""
     ledger = Ledger(RootStore(sysroot), state_dir)
     undoes = _start_of(plan, ledger) if plan.moment is Moment.ABORT else None
     ledger.commit(plan.transaction(now, actor(), reason, undoes))
-    return ledger.recovered
 
 
 def _start_of(plan: RotationPlan, ledger: Ledger) -> int:
