@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from cmakeys.cli import roots_apply, roots_constrain, roots_rotate
+from cmakeys.cli import roots_apply, roots_bundle, roots_constrain, roots_rotate
 from cmakeys.cli.actor import actor
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
@@ -75,6 +75,7 @@ def add(
     yes on the terminal; without any of these nothing is added (exit code 8).
     """
     with verb("roots", "add", json=json, detailed_exitcode=detailed_exitcode) as out:
+        from cmakeys.cli.dates import root_dates
         from cmakeys.cli.enrolment import choose, confirmed, present, wishes
         from cmakeys.roots.catalogue import load_catalogue
         from cmakeys.roots.enrolment import propose
@@ -85,6 +86,7 @@ def add(
         certificate = choose(out, _certificates(file, from_device), fingerprint)
         store = RootStore(sysroot)
         now = datetime.now(UTC)
+        expiry, fault = root_dates(sysroot, state_dir, now)
         enrolment = propose(
             certificate,
             wanted,
@@ -92,6 +94,8 @@ def add(
             catalogue=load_catalogue(),
             now=now,
             provenance=Provenance(from_device or _source(file), now.replace(microsecond=0), actor(), reason),
+            expiry=expiry,
+            clock_fault=fault,
         )
         present(out, enrolment, dry_run=dry_run)
         enrolment.check()
@@ -235,19 +239,21 @@ def lint(
     what: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE|-|ROOT]...", help="Default: every root of the store.")
     ] = None,
+    kernel: Annotated[
+        bool, typer.Option("--kernel", help="Also try whether the running kernel takes each as a key.")
+    ] = False,
     sysroot: Sysroot = SYSTEM,
     json: Json = False,
 ) -> None:
     """Say what speaks against certificates as roots; exit code 1 when something forbids one."""
     with verb("roots", "lint", json=json) as out:
-        from cmakeys.clock import newest_record
-        from cmakeys.config import load_config
+        from cmakeys.cli.dates import root_dates
         from cmakeys.errors import ExitCode
+        from cmakeys.keyring.trial import try_certificate
         from cmakeys.reports.findings import TONES, finding_data, finding_line
         from cmakeys.reports.roots import certificate_data
         from cmakeys.roots.catalogue import load_catalogue
         from cmakeys.roots.store import RootStore
-        from cmakeys.verify.clock import clock_fault
         from cmakeys.x509.lint import Severity, lint_anchor
 
         store = RootStore(sysroot)
@@ -264,14 +270,15 @@ def lint(
             data = _store_data(report)
             _warn(out, report.findings)
         catalogue = load_catalogue()
-        expiry = load_config(sysroot).policy.root_expiry
         now = datetime.now(UTC)
-        fault = clock_fault(now, newest_record(state_directory(sysroot, None)))
+        expiry, fault = root_dates(sysroot, None, now)
         results = []
         for certificate in certificates:
             findings = lint_anchor(
                 certificate, now=now, expiry=expiry, clock_fault=fault, test_roots=catalogue.test_roots
             )
+            if kernel:
+                findings += (try_certificate(certificate),)
             results.append({**certificate_data(certificate), "findings": finding_data(findings)})
             out.show(f"{certificate.label}  sha256 {certificate.fingerprint}")
             for finding in findings:
@@ -396,3 +403,4 @@ def _next_step(out: Output, sysroot: Path) -> None:
 roots_apply.register(app)
 roots_rotate.register(app)
 roots_constrain.register(app)
+roots_bundle.register(app)
