@@ -122,8 +122,9 @@ def _names(roots: Sequence[str]) -> str:
 
 
 def _overlap(rotation: Rotation) -> str:
-    days = (rotation.overlap_until - rotation.started).total_seconds() / 86400
-    return f"{days:g} days, until {_minute(rotation.overlap_until)}"
+    hours = (rotation.overlap_until - rotation.started).total_seconds() / 3600
+    number, unit = (hours / 24, "day") if hours % 24 == 0 else (hours, "hour")
+    return f"{number:g} {unit}{'' if number == 1 else 's'}, until {_minute(rotation.overlap_until)}"
 
 
 def _successor_name(plan: RotationPlan) -> str:

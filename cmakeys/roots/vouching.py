@@ -70,7 +70,7 @@ def vouch(old: Root, new: Root, known: RootSet, credentials: Credentials, now: d
     if _issued_by(old, new.certificate):
         problem = _distrusted_signature(old, new.certificate, known)
         if problem is None and same_key(old.certificate, new.certificate):
-            return Vouching(Voucher.RENEWAL, f"it is {old.name}'s key under {old.name}'s name, signed by that key")
+            return Vouching(Voucher.RENEWAL, f"it has the name and key of {old.name}, and that key signed it")
         if problem is None:
             return Vouching(Voucher.OLD_KEY, f"{old.name}'s key signed it")
     listed = credentials.listed.get(new.fingerprint)
@@ -117,7 +117,8 @@ def _cross_signed(old: Root, new: Root, known: RootSet, certificates: Sequence[C
         problem = _cross_problem(old, cross, known, now)
         if problem is None:
             return Vouching(
-                Voucher.CROSS_CERTIFICATE, f"{old.name}'s key signed a certificate of its key, {_day(cross.not_before)}"
+                Voucher.CROSS_CERTIFICATE,
+                f"{old.name} signed a certificate of {new.name}'s key on {_day(cross.not_before)}",
             )
         problems.append(problem)
     raise problems[0]
