@@ -32,13 +32,14 @@ def _diff(found: Reconciliation, source: str) -> list[Line]:
 
 def _changes(found: Reconciliation) -> list[Line]:
     return [
-        *(_change(one) for one in found.changes),
+        *(change_line(one) for one in found.changes),
         *(Line(f"+ deny {entry.words}", Tone.GOOD) for entry in found.deny),
         *(Line(f"- deny {entry.words}", Tone.BAD) for entry in found.allow),
     ]
 
 
-def _change(change: Transition) -> Line:
+def change_line(change: Transition) -> Line:
+    """One change of a root in one line."""
     before, after = change.before, change.after
     if before is None:
         return Line(f"+ {change.root.name} {change.root.fingerprint} {change.root.state.value}", Tone.GOOD)
@@ -64,7 +65,7 @@ def reconciliation_data(found: Reconciliation, source: str, *, check: bool) -> d
     return {
         "file": source,
         "check": check,
-        "changes": [_change_data(change) for change in found.changes],
+        "changes": [change_data(change) for change in found.changes],
         "deny_added": [deny_data(entry) for entry in found.deny],
         "deny_removed": [deny_data(entry) for entry in found.allow],
         "digest_before": found.before.digest,
@@ -73,7 +74,8 @@ def reconciliation_data(found: Reconciliation, source: str, *, check: bool) -> d
     }
 
 
-def _change_data(change: Transition) -> dict[str, object]:
+def change_data(change: Transition) -> dict[str, object]:
+    """One change of a root as data."""
     before, after = change.before, change.after
     return {
         "name": change.root.name,

@@ -27,9 +27,9 @@ _LIVE = (LifeCycle.STAGED, LifeCycle.TRUSTED, LifeCycle.RETIRING)
 _PRUNED: Mapping[LifeCycle, LifeCycle] = {
     LifeCycle.STAGED: LifeCycle.RETIRED,
     LifeCycle.TRUSTED: LifeCycle.RETIRING,
-    LifeCycle.RETIRING: LifeCycle.RETIRED,
+    LifeCycle.RETIRING: LifeCycle.RETIRING,
 }
-"""The step towards `retired` that the life cycle has from each state: a trusted root is retiring first."""
+"""The step towards `retired` that lets nobody down: a trusted root is retiring, and a second import goes no further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class BundleImport:
         return self.transaction.changes
 
     @property
-    def news(self) -> bool:
+    def newer(self) -> bool:
         """Whether there is anything to remember."""
         return self.state != self.remembered
 
@@ -178,5 +178,9 @@ def _new(one: BundledRoot, known: RootSet, how: Import, name: str) -> Root:
 
 
 def _new_denials(entries: tuple[DenyEntry, ...], known: RootSet, source: str) -> tuple[DenyEntry, ...]:
-    fresh = {replace(entry, source=entry.source or source): None for entry in entries if not known.denies(entry)}
+    fresh = {
+        replace(entry, source=f"{source}, {entry.source}" if entry.source else source): None
+        for entry in entries
+        if not known.denies(entry)
+    }
     return tuple(fresh)

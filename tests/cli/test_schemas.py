@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ from cmakeys.emulator.pki import VendorAuthority
 from cmakeys.keyring.cma import open_keyring
 from cmakeys.roots.deny import DenyEntry, DenyKind, entry_about
 from cmakeys.roots.record import render_pem
-from cmakeys.roots.root import Root
+from cmakeys.roots.root import Constraints, Root
+from cmakeys.roots.signed_bundle import render_bundle
 from cmakeys.roots.store import RootStore
 from cmakeys.transports.base import Deadline
 from tests.cli.envelopes import FOLDER, SHARED, USAGE, faults, schemas
@@ -31,6 +33,8 @@ from tests.cli.machine import Machine
 from tests.cli.tree import verbs
 from tests.devices.sysfs import FUNCTION, Tree
 from tests.keyring.kernel import fresh_session, require_rsa, root
+from tests.roots import trust
+from tests.roots.bundles import bundle, pem, public, signed
 from tests.workbench import seat, serving, vendor
 from tests.x509.pki import NOT_BEFORE, Issued, issue
 from tests.x509.revocations import crl, published_at, response
@@ -190,6 +194,37 @@ def declared(stage: Stage) -> Sequence[str]:
     return "-f", str(stage.file("roots.yaml", text.encode())), *stage.sysroot
 
 
+DENIED = (DenyEntry(DenyKind.KEY, "ab" * 32, "leaked"),)
+
+
+def signed_bundle(stage: Stage, *names: str) -> tuple[str, ...]:
+    """A bundle on its way to this machine, and the option that names its key."""
+    content = bundle(2, "2 of a b", tuple(map(trust.root, names)), DENIED, when=datetime.now(UTC))
+    file = stage.file("acme.bundle", render_bundle(signed(content, "a b z")))
+    return str(file), "--fingerprint", public("a").id, *stage.sysroot
+
+
+def pruned(stage: Stage) -> Sequence[str]:
+    """One root comes, one is dropped, one is denied, and one is there from elsewhere."""
+    stage.store.add(replace(trust.root("here"), constraints=Constraints(slots=frozenset({3}))))
+    file, *options = signed_bundle(stage, "old")
+    assert stage.machine.run("roots", "bundle", "import", file, "--yes", *options[:2]).code == 0
+    entries = (entry_about(trust.root("here").certificate, DenyKind.CERTIFICATE),)
+    content = bundle(3, "1 of a", (trust.root("new"), trust.root("here")), entries, when=datetime.now(UTC))
+    stage.file("acme.bundle", render_bundle(signed(content, "a b")))
+    return file, "--prune", "--yes", *stage.sysroot
+
+
+def signer(stage: Stage) -> str:
+    return str(stage.file("signer.pem", pem("a")))
+
+
+def creating(stage: Stage) -> Sequence[str]:
+    stage.store.deny(*DENIED)
+    place = str(stage.folder / "new.bundle")
+    return "-o", place, "--name", "acme", "--version", "1", "--key", signer(stage), *stage.sysroot
+
+
 def garbage(stage: Stage) -> str:
     return str(stage.file("garbage", b"\0nothing"))
 
@@ -204,6 +239,10 @@ SUCCESSES: Mapping[str, Arguments] = {
     "roots-export": lambda stage: ("-o", str(stage.folder / "out.pem"), *stage.trusting()),
     "roots-lint": lambda stage: stage.trusting(),
     "roots-apply": declared,
+    "roots-bundle-create": lambda stage: (*creating(stage), *stage.trusting()),
+    "roots-bundle-sign": lambda stage: (signed_bundle(stage, "new")[0], "--key", signer(stage)),
+    "roots-bundle-verify": lambda stage: signed_bundle(stage, "new"),
+    "roots-bundle-import": pruned,
     "roots-rotate": rotated,
     "roots-constrain": lambda stage: ("acme", "--pci-vendor", "15b3", "--slot", "7", "--yes", *stage.enrolled()),
     "deny-add": lambda stage: (stage.pem, "--after", "2027-01-31", *stage.enrolled()),
@@ -229,6 +268,7 @@ SUCCESSES: Mapping[str, Arguments] = {
     "evidence-show": lambda stage: stage.recorded()[:1],
     "evidence-pcap": lambda stage: (stage.recorded()[1], "-o", str(stage.folder / "out.pcap")),
     "evidence-verify": lambda stage: (*stage.recorded(), "--root", stage.pem, *stage.sysroot),
+    "policy-bind-guard": lambda stage: ("install", "--class", "0108", *stage.sysroot),
     "emulate": lambda _stage: ("--list-faults",),
     "config-show": lambda stage: stage.sysroot,
 }
@@ -244,6 +284,10 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "roots-export": (3, lambda stage: stage.sysroot),
     "roots-lint": (1, lambda stage: (garbage(stage), *stage.sysroot)),
     "roots-apply": (2, lambda stage: ("-f", garbage(stage), *stage.sysroot)),
+    "roots-bundle-create": (3, creating),
+    "roots-bundle-sign": (2, lambda stage: (garbage(stage), "--key", signer(stage))),
+    "roots-bundle-verify": (8, lambda stage: (signed_bundle(stage)[0], *stage.sysroot)),
+    "roots-bundle-import": (8, signed_bundle),
     "roots-rotate": (8, lambda stage: ("acme", "acme", *stage.enrolled())),
     "roots-constrain": (8, lambda stage: ("acme", "--slot", "7", *stage.enrolled())),
     "deny-add": (2, lambda stage: stage.sysroot),
@@ -269,6 +313,7 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "evidence-show": (1, lambda stage: (garbage(stage),)),
     "evidence-pcap": (1, lambda stage: (garbage(stage), "-o", str(stage.folder / "out.pcap"))),
     "evidence-verify": (1, lambda stage: (garbage(stage), *stage.recorded(), *stage.sysroot)),
+    "policy-bind-guard": (3, lambda stage: ("run", *stage.sysroot, *stage.sysfs())),
     "emulate": (3, lambda _stage: ("--fault", "none-such")),
     "config-show": (2, misconfigured),
 }
@@ -278,7 +323,8 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
 def said(stage: Stage, name: str, arguments: Sequence[str]) -> tuple[int, Mapping[str, object]]:
     """Run a verb; its exit code and what it said, which has the form of its schema."""
     stage.machine.capture.readouterr()
-    code = main([*name.split("-", 1), *arguments, "--json"])
+    words = next(verb.words for verb in verbs().values() if verb.schema == name)
+    code = main([*words, *arguments, "--json"])
     envelope = json.loads(stage.machine.capture.readouterr().out)
     assert isinstance(envelope, dict)
     assert envelope["schema"] == f"cmakeys/{name}/1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb, or a noun that is itself one: `words` are those behind `cmakeys`."""
+    """A verb, or a noun that is itself one: `words` are those behind `cmakeys`, three where a noun has one below it."""
 
     words: tuple[str, ...]
     command: Command
@@ -52,6 +52,11 @@ class Verb:
     @property
     def options(self) -> tuple[Option, ...]:
         return options_of(self.command)
+
+    @property
+    def title(self) -> str:
+        """What the part of the manual about it is called: `add`, `bundle create`; empty where the page is about it."""
+        return " ".join(self.words[1:])
 
     @property
     def spellings(self) -> frozenset[str]:
@@ -78,15 +83,25 @@ def options_of(command: Command) -> tuple[Option, ...]:
 
 @cache
 def verbs() -> Mapping[tuple[str, ...], Verb]:
-    found: dict[tuple[str, ...], Verb] = {}
-    for noun in NOUNS:
-        command = LazyNoun(noun).load()
-        if isinstance(command, TyperGroup):
-            for name, verb in command.commands.items():
-                found[noun.name, name] = Verb((noun.name, name), verb)
-        else:
-            found[(noun.name,)] = Verb((noun.name,), command)
-    return found
+    return {verb.words: verb for noun in NOUNS for verb in _below((noun.name,), LazyNoun(noun).load())}
+
+
+def _below(words: tuple[str, ...], command: Command) -> Iterator[Verb]:
+    """The verbs of a noun, those of the nouns below it included; a verb itself."""
+    if not isinstance(command, TyperGroup):
+        yield Verb(words, command)
+        return
+    for name, each in command.commands.items():
+        yield from _below((*words, name), each)
+
+
+def typed(words: Sequence[str]) -> tuple[Verb, list[str]]:
+    """The verb that the words behind `cmakeys` begin with, and what is left of them; `KeyError` for none."""
+    for number in (1, 2, 3):
+        verb = verbs().get(tuple(words[:number]))
+        if verb is not None:
+            return verb, list(words[number:])
+    raise KeyError(" ".join(words))
 
 
 def top_options() -> frozenset[str]:

@@ -87,10 +87,11 @@ def bundle(
     name: str = "acme",
     issued: timedelta = -DAY,
     expires: timedelta = 30 * DAY,
+    when: datetime = NOW,
 ) -> Bundle:
-    """A bundle; dates are from NOW on."""
+    """A bundle; dates are from `when` on."""
     return Bundle(
-        name, version, NOW + issued, NOW + expires, signers(keys), tuple(bundled(root) for root in roots), deny
+        name, version, when + issued, when + expires, signers(keys), tuple(bundled(root) for root in roots), deny
     )
 
 

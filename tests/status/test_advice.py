@@ -10,7 +10,7 @@ import pytest
 
 from cmakeys.status.advice import next_step
 from cmakeys.status.model import Status
-from tests.cli.tree import verbs
+from tests.cli.tree import typed
 from tests.status import machines
 from tests.status.machines import MACHINES
 
@@ -52,8 +52,7 @@ def test_each_state_has_its_next_step(status: Status, command: str) -> None:
 def test_every_command_advised_is_one_that_can_be_typed(status: Status, tree: str) -> None:
     step = next_step(replace(status, kernel=None) if tree != "/" else status)
     if step is not None and step.ours:
-        noun, *rest = shlex.split(step.command(Path(tree)).removeprefix("sudo ").removeprefix("cmakeys "))
-        verb = verbs().get((noun,)) or verbs()[noun, rest.pop(0)]
+        verb, rest = typed(shlex.split(step.command(Path(tree)).removeprefix("sudo ").removeprefix("cmakeys ")))
         verb.parse(rest)
 
 

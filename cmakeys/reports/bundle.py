@@ -1,0 +1,179 @@
+"""A signed bundle for a reader: who signed it and how long it holds, and what importing it would change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cmakeys.reports.declaration import change_data
+from cmakeys.reports.deny import deny_data, deny_lines
+from cmakeys.reports.layout import WIDTH, Line, shorten, wrap
+from cmakeys.reports.terminal import Tone
+from cmakeys.roots.bundle_acceptance import Acceptance
+from cmakeys.roots.bundle_import import BundleImport
+from cmakeys.roots.root import Root
+from cmakeys.roots.signed_bundle import Bundle, BundledRoot, SignedBundle, time_text
+from cmakeys.roots.signer import SignerKey, Signers
+from cmakeys.roots.transaction import Transition
+
+
+def signed_report(signed: SignedBundle) -> list[Line]:
+    """A bundle that was just written or signed, whether it is complete or not."""
+    good = signed.bundle.signers.signed(signed.message, signed.signatures)
+    lines = _head(signed.bundle, good)
+    strangers = len(signed.signatures.keys() - good)
+    if strangers:
+        lines.append(Line(f"  and by     {strangers} that the bundle before it may name"))
+    return lines
+
+
+def acceptance_report(found: Acceptance) -> list[Line]:
+    """Who signed a bundle that holds, and until when it does."""
+    lines = _head(found.bundle, found.signed)
+    if found.rotated:
+        lines.append(Line("  other keys than before sign the next one", Tone.WARNING))
+    for text in found.uncounted:
+        lines += [Line(line, Tone.WARNING) for line in wrap(text, "  not counted: ", "    ")]
+    return lines
+
+
+def import_report(plan: BundleImport) -> list[Line]:
+    """What an import would change, as a diff: the whole fingerprint of whatever comes."""
+    lines = [*acceptance_report(plan.acceptance), Line("")]
+    changes = plan.transaction.effective
+    lines += [line for change in changes for line in _change(change)]
+    for entry in plan.transaction.deny_added:
+        first, *rest = deny_lines(entry)
+        lines += [Line(f"+ deny {first}", Tone.BAD), *(Line(f"  {shorten(text, WIDTH - 2)}") for text in rest)]
+    lines += [Line(f"! {root.name}: believed no longer, a deny entry comes", Tone.BAD) for root in plan.denied]
+    for passed in plan.passed:
+        lines += [
+            Line(text, Tone.WARNING) for text in wrap(f"{passed.root.name} is passed over: {passed.why}", "! ", "    ")
+        ]
+    pruned = {change.root.name for change in changes}
+    for root in plan.dropped:
+        if root.name not in pruned:
+            said = f"{root.name} is no longer in it, and stays {root.state.value}; --prune lets it go"
+            lines += [Line(text, Tone.WARNING) for text in wrap(said, "! ", "    ")]
+    if not plan.changes:
+        lines.append(Line("nothing of it changes what is trusted here", Tone.GOOD))
+    return lines
+
+
+def bundle_data(bundle: Bundle, digest: str) -> dict[str, object]:
+    """What a bundle says of itself, as data."""
+    return {
+        "name": bundle.name,
+        "version": bundle.version,
+        "digest": digest,
+        "issued": bundle.issued,
+        "expires": bundle.expires,
+        "signers": {
+            "threshold": bundle.signers.threshold,
+            "keys": [{"id": key.id, "algorithm": key.algorithm} for key in _sorted(bundle.signers)],
+        },
+        "roots": [_root_data(root) for root in bundle.roots],
+        "deny": [deny_data(entry) for entry in bundle.deny],
+    }
+
+
+def signed_data(signed: SignedBundle) -> dict[str, object]:
+    """A bundle that was just written or signed; `complete` says whether its own threshold is met."""
+    good = signed.bundle.signers.signed(signed.message, signed.signatures)
+    return {
+        **bundle_data(signed.bundle, signed.digest),
+        "signatures": sorted(signed.signatures),
+        "complete": len(good) >= signed.bundle.signers.threshold,
+    }
+
+
+def acceptance_data(found: Acceptance) -> dict[str, object]:
+    """A bundle that holds, as data."""
+    return {
+        **bundle_data(found.bundle, found.digest),
+        "signed": found.signed,
+        "not_counted": list(found.uncounted),
+        "repeated": found.repeated,
+        "rotated": found.rotated,
+    }
+
+
+def import_data(plan: BundleImport, *, dry_run: bool) -> dict[str, object]:
+    """What an import changes, as data."""
+    return {
+        **acceptance_data(plan.acceptance),
+        "dry_run": dry_run,
+        "changes": [change_data(change) for change in plan.transaction.effective],
+        "deny_added": [deny_data(entry) for entry in plan.transaction.deny_added],
+        "dropped": [_name_data(root) for root in plan.dropped],
+        "denied": [_name_data(root) for root in plan.denied],
+        "passed_over": [
+            {"name": passed.root.name, "sha256": passed.root.fingerprint, "why": passed.why} for passed in plan.passed
+        ],
+        "digest_before": plan.before.digest,
+        "digest_after": plan.after.digest,
+    }
+
+
+def _head(bundle: Bundle, signed: frozenset[str]) -> list[Line]:
+    signers = bundle.signers
+    return [
+        Line(f"bundle {bundle.name}, version {bundle.version}"),
+        Line(f"  issued     {time_text(bundle.issued)}"),
+        Line(f"  expires    {time_text(bundle.expires)}"),
+        Line(
+            f"  holds      {_count(bundle.roots, 'root', 'roots')}, {_count(bundle.deny, 'deny entry', 'deny entries')}"
+        ),
+        Line(
+            f"  signed by  {len(signed)} of {_count(signers.keys, 'key', 'keys')}, {signers.threshold} needed",
+            Tone.GOOD if len(signed) >= signers.threshold else Tone.WARNING,
+        ),
+        *_key_lines(signers, signed),
+    ]
+
+
+def _count(values: Sequence[object], one: str, many: str) -> str:
+    return f"{len(values)} {one if len(values) == 1 else many}"
+
+
+def _change(change: Transition) -> list[Line]:
+    before, after = change.before, change.after
+    if before is None or after is None:
+        root = change.root
+        mark, tone = ("+", Tone.GOOD) if before is None else ("-", Tone.BAD)
+        return [
+            Line(f"{mark} {root.name} {root.state.value}", tone),
+            Line(f"    {shorten(root.certificate.subject, WIDTH - 4)}"),
+            Line(f"    sha256 {root.fingerprint}"),
+        ]
+    words = []
+    if before.state is not after.state:
+        words.append(f"{before.state.value} becomes {after.state.value}")
+    if before.constraints != after.constraints:
+        words.append("other constraints")
+    if before.distrust_after != after.distrust_after and after.distrust_after is not None:
+        words.append(f"distrusts leaves after {after.distrust_after:%Y-%m-%d}")
+    return [Line(f"~ {after.name}: {'; '.join(words)}", Tone.WARNING)]
+
+
+def _key_lines(signers: Signers, signed: frozenset[str]) -> Sequence[Line]:
+    return [
+        Line(f"    {'+' if key.id in signed else '-'} {key.algorithm or 'unknown'} {key.id}")
+        for key in _sorted(signers)
+    ]
+
+
+def _sorted(signers: Signers) -> list[SignerKey]:
+    return sorted(signers.keys, key=lambda key: key.id)
+
+
+def _root_data(root: BundledRoot) -> dict[str, object]:
+    return {
+        "name": root.name,
+        "sha256": root.fingerprint,
+        "subject": root.certificate.subject,
+        "distrust_after": root.distrust_after,
+    }
+
+
+def _name_data(root: Root) -> dict[str, object]:
+    return {"name": root.name, "sha256": root.fingerprint, "state": root.state}
