@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,23 @@ class TestAdd:
         result = run("add", save(tmp_path, "leaf.pem", leaf), "--fingerprint", leaf.fingerprint)
         assert result.code == 8
         assert "not a CA certificate" in result.err
+
+    def test_a_root_that_ends_within_the_policy_s_horizon_is_refused(self, run: Run, tmp_path: Path, file: str) -> None:
+        settings = tmp_path / "etc/cmakeys/cmakeys.yaml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text("policy: {root-expiry: {warn: 100%, fail: 99%}}\n")
+        result = run("add", file, "--fingerprint", A.fingerprint)
+        assert result.code == 8
+        assert "and the policy wants more than 99%" in result.err
+        settings.write_text("policy: {root-expiry: {warn: 100%, fail: 0d}}\n")
+        assert run("add", file, "--fingerprint", A.fingerprint).code == 0
+
+    def test_by_a_clock_that_is_wrong_no_date_is_judged(self, run: Run, tmp_path: Path, file: str) -> None:
+        later = datetime.now(UTC) + timedelta(days=2)
+        Journal(tmp_path / "var/lib/cmakeys").append("test", "x", {}, at=later, by="ada")
+        result = run("add", file, "--fingerprint", A.fingerprint)
+        assert result.code == 0
+        assert "were not checked: the machine's clock says" in result.out + result.err
 
     def test_what_is_denied_is_not_added_again(self, run: Run, tmp_path: Path, file: str) -> None:
         (tmp_path / USR).mkdir(parents=True)
