@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -171,3 +172,36 @@ def test_a_file_that_must_be_named_is_asked_for(capsys: pytest.CaptureFixture[st
     assert main(["roots", "apply", "--json"]) == 2
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "cmakeys/roots-apply/1"
+
+
+@pytest.mark.system
+def test_several_admins_at_once_lose_nothing(machine: Machine, tmp_path: Path) -> None:
+    roots = [root(f"admin-{number}") for number in range(6)]
+    runs = []
+    for one in roots:
+        file = tmp_path / f"{one.name}.yaml"
+        (tmp_path / f"{one.name}.pem").write_bytes(render_pem(one.certificate))
+        file.write_text(
+            f"schema: 1\nroots:\n- name: {one.name}\n  fingerprint: {one.fingerprint}\n  certificate: {one.name}.pem\n"
+        )
+        words = ["roots", "apply", "-f", str(file), "--sysroot", str(machine.sysroot)]
+        runs.append(subprocess.Popen([sys.executable, "-m", "cmakeys", *words], stdout=subprocess.DEVNULL))
+    assert [run.wait(60) for run in runs] == [0] * len(runs)
+    assert held(machine) == {one.name: "trusted" for one in roots}
+    assert entries(machine) == ["roots-apply"] * len(roots)
+
+
+def test_a_set_that_changed_since_it_was_read_is_not_overwritten(
+    machine: Machine, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(machine, repository)
+    store = RootStore(machine.sysroot)
+    stale = store.load()
+    store.remove("b")
+    (repository / "roots.yaml").write_text("schema: 1\nroots: [{name: a}, {name: b, state: trusted}]\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(RootStore, "load", lambda _self: stale)
+        said = apply(machine, repository)
+    assert said.code == 6
+    assert "changed meanwhile" in said.err
+    assert held(machine) == {"a": "trusted"}
