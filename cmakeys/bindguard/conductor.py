@@ -93,6 +93,17 @@ def run(
     )
 
 
+def too_late(
+    sysfs: Sysfs, entries: Sequence[FunctionEntry], guard: Guard, essential: Essential, *, off: bool
+) -> tuple[FunctionEntry, ...]:
+    """Those that would have had to show that they are trusted, but have a driver already."""
+    return tuple(
+        one
+        for one in entries
+        if one.driver is not None and before_asking(guard, subject(sysfs, one), essential, off=off) is None
+    )
+
+
 def _decide(
     sysfs: Sysfs, entry: FunctionEntry, guard: Guard, essential: Essential, ask: Mapping[By, Ask], *, off: bool
 ) -> Decision:

@@ -96,7 +96,6 @@ def render_rules(guard: Guard) -> bytes:
     lines = [
         'SUBSYSTEM!="pci", GOTO="cmakeys_end"',
         'ACTION!="add", GOTO="cmakeys_end"',
-        'DRIVER=="?*", GOTO="cmakeys_end"',
         'IMPORT{cmdline}="cmakeys.bindguard"',
         'ENV{cmakeys.bindguard}=="off", GOTO="cmakeys_bind"',
     ]
@@ -111,6 +110,7 @@ def render_rules(guard: Guard) -> bytes:
         lines.append(f'ATTRS{{removable}}=="removable", {hold}')
     lines += [
         'LABEL="cmakeys_bind"',
+        'DRIVER=="?*", GOTO="cmakeys_end"',
         "RUN+=\"/bin/sh -c 'echo %k >/sys/bus/pci/drivers_probe'\"",
         'GOTO="cmakeys_end"',
         'LABEL="cmakeys_hold"',

@@ -176,7 +176,7 @@ def _run(
     *,
     dry_run: bool,
 ) -> None:
-    from cmakeys.bindguard.conductor import kernel_standing, run, switched_off
+    from cmakeys.bindguard.conductor import kernel_standing, run, switched_off, too_late
     from cmakeys.devices.functions import list_functions, select_functions
     from cmakeys.errors import ExitCode
 
@@ -184,13 +184,21 @@ def _run(
     chosen = select_functions(entries, [device]) if device else entries
     ask = {By.CHECK: check, By.KERNEL: lambda entry: kernel_standing(tree, entry, timeout, ask=not dry_run)}
     off = switched_off(_proc("cmdline"))
-    actions = run(tree, chosen, guard, _essential(tree), ask, off=off, dry_run=dry_run)
+    stands_on = _essential(tree)
+    actions = run(tree, chosen, guard, stands_on, ask, off=off, dry_run=dry_run)
+    late = too_late(tree, chosen, guard, stands_on, off=off) if device else ()
     out.data = {"action": "run", "dry_run": dry_run, "functions": [_action_data(action) for action in actions]}
     out.changed = any(action.driver for action in actions)
     for action in actions:
         if action.decision.listed or action.problem:
             out.say(action.line, tone=Tone.GOOD if action.decision.bind else Tone.WARNING)
-    if any(not action.decision.bind or action.problem for action in actions):
+    for entry in late:
+        out.warn(
+            f"the kernel bound it to {entry.driver} before it could be held back",
+            object=str(entry.address),
+            hint="cmakeys check says whether it is trusted; its unbind file takes the driver away",
+        )
+    if late or any(not action.decision.bind or action.problem for action in actions):
         out.exit_code = ExitCode.FAILED
 
 

@@ -1,9 +1,12 @@
 """Drivers and the functions they are bound to: the bus's switch, binding by hand, and what must never be without one.
 
-With `drivers_autoprobe` at 0 the driver core binds nothing, neither when a device comes nor when a module does; what is
-written to `drivers_probe` is offered to the drivers that are loaded. The functions that hold what is mounted are found
-from the mounts down through partitions, device mapper, md and multipath. That walk is bounded, and a file system that
-leads to no function is named, because then nobody knows what would be taken away.
+With `drivers_autoprobe` at 0 the driver core binds nothing when a module is loaded. Whether a PCI device that comes is
+bound to a driver that is loaded already depends on the kernel: 6.12 does so all the same, because its PCI core attaches
+drivers without looking at the switch. What is written to `drivers_probe` is offered to the drivers that are loaded.
+
+The functions that hold what is mounted are found from the mounts down through partitions, device mapper, md and
+multipath. That walk is bounded, and a file system that leads to no function is named, because then nobody knows what
+would be taken away.
 """
 
 from __future__ import annotations

@@ -239,6 +239,12 @@ def probe(function: str) -> None:
     Path("/sys/bus/pci/drivers_probe").write_text(function)
 
 
+def replug(function: str) -> None:
+    """Take a function off the bus and let the kernel find it again, as when it is plugged in."""
+    (FUNCTIONS / function / "remove").write_text("1")
+    Path("/sys/bus/pci/rescan").write_text("1")
+
+
 def at_once(count: int, words: Sequence[str]) -> list[int]:
     """The exit codes of some runs of the command that begin together."""
     from cmakeys.cli.app import main
