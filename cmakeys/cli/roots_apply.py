@@ -13,12 +13,11 @@ import typer
 
 from cmakeys.cli.actor import actor
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, Json, StateDir, Sysroot, state_directory
-from cmakeys.cli.output import Output, verb
+from cmakeys.cli.output import verb
 from cmakeys.reports.terminal import Tone
 
 if TYPE_CHECKING:
     from cmakeys.roots.reconciliation import Bounds
-    from cmakeys.roots.transaction import Transaction
 
 STDIN = "-"
 
@@ -53,8 +52,10 @@ def apply(
     with verb("roots", "apply", json=json, detailed_exitcode=detailed_exitcode) as out:
         from hashlib import sha256
 
+        from cmakeys.cli.rotating import settle
         from cmakeys.reports.declaration import reconciliation_data, reconciliation_report
         from cmakeys.roots.declaration import read_declaration
+        from cmakeys.roots.ledger import Ledger
         from cmakeys.roots.reconciliation import reconcile
         from cmakeys.roots.store import RootStore
         from cmakeys.roots.transaction import Transaction
@@ -62,6 +63,9 @@ def apply(
         source, folder = ("stdin", Path()) if file == STDIN else (file, Path(file).parent)
         data = _document(file)
         declaration = read_declaration(data, source, lambda name: _certificate(folder / name))
+        recovered = "" if check else settle(sysroot, state_directory(sysroot, state_dir))
+        if recovered:
+            out.warn(recovered)
         store = RootStore(sysroot)
         bounds = _bounds(source, reason, sysroot, state_dir)
         found = reconcile(declaration, store.load(), bounds, own_denials=store.own_denials(), allow_empty=allow_empty)
@@ -74,7 +78,8 @@ def apply(
         if found.changed and not check:
             detail = {"declaration": sha256(data).hexdigest()}
             changes = (found.changes, bounds.now, actor(), reason, found.deny, found.allow)
-            _commit(out, Transaction("roots-apply", source, *changes, detail), sysroot, state_dir)
+            ledger = Ledger(store, state_directory(sysroot, state_dir))
+            ledger.commit(Transaction("roots-apply", source, *changes, detail))
         out.changed = found.changed
         for line in reconciliation_report(found, source, as_diff=diff, check=check):
             out.show(line.text, tone=line.tone)
@@ -120,14 +125,3 @@ def _bounds(source: str, reason: str, sysroot: Path, state_dir: Path | None) -> 
     now = datetime.now(UTC)
     provenance = Provenance(source, now.replace(microsecond=0), actor(), reason)
     return Bounds(load_catalogue(), now, provenance, *root_dates(sysroot, state_dir, now))
-
-
-def _commit(out: Output, transaction: Transaction, sysroot: Path, state_dir: Path | None) -> None:
-    """Make the changes, as one entry of the journal."""
-    from cmakeys.roots.ledger import Ledger
-    from cmakeys.roots.store import RootStore
-
-    ledger = Ledger(RootStore(sysroot), state_directory(sysroot, state_dir))
-    ledger.commit(transaction)
-    if ledger.recovered:
-        out.warn(ledger.recovered)

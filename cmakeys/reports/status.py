@@ -66,7 +66,7 @@ def _newer(status: Status) -> str:
 
 def _roots(roots: Roots, status: Status) -> list[Line]:
     if not roots.total:
-        return _part("roots", "none" + _deny(roots), Tone.WARNING)
+        return [*_part("roots", "none" + _deny(roots), Tone.WARNING), *_pending(roots, status.now)]
     counts = ", ".join(f"{count} {state.value}" for state, count in roots.states)
     ended, soon = roots.ending(*ENDING), roots.ending(Nearness.WARN)
     tone = Tone.BAD if ended else Tone.GOOD if roots.anchors and not soon else Tone.WARNING
@@ -101,6 +101,8 @@ def _pending(roots: Roots, now: datetime) -> list[Line]:
     texts = [f"{_names(roots.staged)} staged, not trusted yet"] if roots.staged else []
     if roots.retiring:
         texts.append("retiring: " + _names(f"{name}{_until(until, now)}" for name, until in roots.retiring))
+    if roots.unfinished:
+        texts.append("a change was interrupted: the next one finishes it first")
     return _part("pending", texts[0], Tone.WARNING, texts[1:]) if texts else []
 
 
@@ -215,6 +217,7 @@ def _roots_data(roots: Roots) -> dict[str, object]:
         "staged": roots.staged,
         "retiring": [{"name": name, "until": until} for name, until in roots.retiring],
         "findings": roots.findings,
+        "unfinished": roots.unfinished,
     }
 
 

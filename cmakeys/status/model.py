@@ -64,6 +64,7 @@ class Roots:
     """The roots of the store. `anchors` counts those in which a chain may end; `ends` are their ends, the next first.
 
     `denied` are roots that would anchor but for a deny entry. `until` gives the end of a retiring root's overlap.
+    `unfinished` says that a run was killed in the middle of a change, which the next change finishes or drops.
     """
 
     states: tuple[tuple[LifeCycle, int], ...] = ()
@@ -74,6 +75,7 @@ class Roots:
     staged: tuple[str, ...] = ()
     retiring: tuple[tuple[str, datetime | None], ...] = ()
     findings: int = 0
+    unfinished: bool = False
 
     @property
     def total(self) -> int:

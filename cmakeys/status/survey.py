@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +21,7 @@ from cmakeys.roots.directory import StoreReport
 from cmakeys.roots.journal import Journal, JournalReading
 from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.roots.rootset import RootSet
-from cmakeys.roots.store import RootStore
+from cmakeys.roots.store import PENDING, RootStore
 from cmakeys.status.model import Devices, Gap, JournalState, Kernel, RootEnd, Roots, Status
 from cmakeys.verify.clock import clock_fault
 from cmakeys.verify.policy import Policy
@@ -58,7 +58,7 @@ def survey(places: Places, now: datetime) -> Status:
     return Status(
         now=now,
         machine=f"Linux {os.uname().release}" if places.sysroot == Path("/") else str(places.sysroot),
-        roots=store if isinstance(store, Gap) else roots_of(store, expiry, None if fault else now),
+        roots=store if isinstance(store, Gap) else _roots(places, store, expiry, None if fault else now),
         kernel=_kernel(places.keyring, store),
         devices=_looked(lambda: devices_of(register)),
         journal=journal if isinstance(journal, Gap) else journal_of(journal),
@@ -76,6 +76,11 @@ def _looked(look: Callable[[], _Part]) -> _Part | Gap:
         return Gap.of(error)
     except OSError as error:
         return Gap.of(from_oserror(error, str(error.filename or "")))
+
+
+def _roots(places: Places, report: StoreReport, expiry: Expiry, now: datetime | None) -> Roots:
+    unfinished = os.path.lexists(RootStore(places.sysroot).directories[0] / PENDING)
+    return replace(roots_of(report, expiry, now), unfinished=unfinished)
 
 
 def roots_of(report: StoreReport, expiry: Expiry, now: datetime | None) -> Roots:

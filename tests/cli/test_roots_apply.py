@@ -18,7 +18,7 @@ from cmakeys.roots.journal import Journal
 from cmakeys.roots.record import render_pem
 from cmakeys.roots.root import LifeCycle
 from cmakeys.roots.rootset import DenyEntry, DenyKind
-from cmakeys.roots.store import RootStore
+from cmakeys.roots.store import RootStore, StoreWriter
 from tests.cli.machine import Machine, Said
 from tests.roots.trust import root
 
@@ -172,6 +172,24 @@ def test_a_file_that_must_be_named_is_asked_for(capsys: pytest.CaptureFixture[st
     assert main(["roots", "apply", "--json"]) == 2
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "cmakeys/roots-apply/1"
+
+
+def test_what_a_killed_run_left_is_shown_and_finished_by_the_next_one(
+    machine: Machine, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreWriter, "put", killed)
+        assert apply(machine, repository).code == 130
+    assert held(machine) == {}
+    assert "a change was interrupted" in machine.run("status").out
+    said = apply(machine, repository)
+    assert said.code == 0
+    assert "has been finished" in said.err
+    assert held(machine) == {"a": "trusted", "b": "staged"}
+    assert entries(machine) == ["roots-apply"]
 
 
 @pytest.mark.system

@@ -23,25 +23,31 @@ from tests.status import machines
 from tests.status.machines import MACHINES
 
 LONG = "n" * 64
+MANY = Roots(
+    tuple((state, 10**6) for state in LifeCycle),
+    10**6,
+    10**6,
+    (LONG,) * 9,
+    tuple(RootEnd(LONG, machines.NOW, kind) for kind in (Nearness.OVER, Nearness.FAIL, Nearness.WARN) * 9),
+    (LONG,) * 9,
+    ((LONG, machines.NOW),) * 9,
+    10**6,
+    True,
+)
 CROWDED = Status(
     machines.NOW,
     "Linux 6.12.1-" + "x" * 90,
-    Roots(
-        tuple((state, 10**6) for state in LifeCycle),
-        10**6,
-        10**6,
-        (LONG,) * 9,
-        tuple(RootEnd(LONG, machines.NOW, kind) for kind in (Nearness.OVER, Nearness.FAIL, Nearness.WARN) * 9),
-        (LONG,) * 9,
-        ((LONG, machines.NOW),) * 9,
-        10**6,
-    ),
+    MANY,
     Kernel(LONG, 10**6, 10**6, 10**6, True, 10**6, 10**6),
     Devices(10**6, tuple((one, 10**6) for one in Outcome), (LONG,) * 9, (LONG,) * 9, 10**6, machines.NOW),
     JournalState(10**6, "f" * 200, 9),
-    Recorded(machines.NOW, "c" * 200),
-    "c" * 200,
-    Gap("document", "d" * 200),
+    config=Gap("document", "d" * 200),
+)
+TIMELESS = replace(
+    CROWDED,
+    roots=replace(MANY, ends=(RootEnd(LONG, machines.NOW, Nearness.FAR),)),
+    newest=Recorded(machines.NOW, "c" * 200),
+    clock_fault="c" * 200,
 )
 GAP = Gap("store", "/etc/cmakeys/" + "x/" * 60 + ": Not a directory (ENOTDIR)")
 BLIND = Status(machines.NOW, "Linux", GAP, GAP, GAP, GAP, Recorded(machines.NOW, "x"), "c" * 200, GAP)
@@ -72,7 +78,9 @@ def test_on_a_terminal_every_part_has_its_mark() -> None:
     assert_golden("status-terminal", [terminal.line(line.text, line.tone) for line in screen(machines.REJECTED)])
 
 
-@pytest.mark.parametrize("status", [*MACHINES.values(), CROWDED, BLIND], ids=[*MACHINES, "crowded", "blind"])
+@pytest.mark.parametrize(
+    "status", [*MACHINES.values(), CROWDED, TIMELESS, BLIND], ids=[*MACHINES, "crowded", "timeless", "blind"]
+)
 def test_it_is_one_screen(status: Status) -> None:
     terminal = Terminal(interactive=True)
     shown = [terminal.line(line.text, line.tone) for line in screen(status)]

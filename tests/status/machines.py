@@ -60,6 +60,7 @@ ROTATING = replace(
         staged=("acme-2041",),
         retiring=(("acme", NOW + 30 * DAY),),
         denied=("gamma",),
+        unfinished=True,
     ),
 )
 OVERLAP_OVER = replace(
