@@ -64,8 +64,8 @@ def rotate(
         from cmakeys.roots.store import RootStore
 
         moment = moment_of(new, finish=finish, early=early, abort=abort)
-        request = Request(moment, old, new, overlap_of(overlap), cross_signed, fingerprint, name, early, reason)
         state = state_directory(sysroot, state_dir)
+        request = Request(moment, state, old, new, overlap_of(overlap), cross_signed, fingerprint, name, early, reason)
         recovered = "" if dry_run else settle(sysroot, state)
         if recovered:
             out.warn(recovered)

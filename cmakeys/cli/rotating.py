@@ -18,6 +18,7 @@ from cmakeys.dependants import as_enrolled, ask_all
 from cmakeys.devices.register import Register
 from cmakeys.errors import Refused, UsageProblem
 from cmakeys.evidence.archive import read_file
+from cmakeys.roots.bundle_state import vouched
 from cmakeys.roots.catalogue import Purpose, load_catalogue
 from cmakeys.roots.dependants import Dependant
 from cmakeys.roots.ledger import Ledger
@@ -36,9 +37,13 @@ from cmakeys.x509.horizon import Horizon
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A rotation as it was asked for, each word as it was typed; `new` and `overlap` may be left to the record."""
+    """A rotation as it was asked for, each word as it was typed; `new` and `overlap` may be left to the record.
+
+    In `state_dir` it is known what the imported bundles vouch for.
+    """
 
     moment: Moment
+    state_dir: Path
     old: str
     new: str | None = None
     overlap: timedelta | None = None
@@ -67,7 +72,7 @@ class Request:
 
     def _start(self, known: RootSet, old: Root, at: Circumstances, out: Output) -> RotationPlan:
         new = self._successor(known, old, at, out)
-        return plan_start(known, old, new, at, credentials=self._credentials(new), overlap=self.overlap)
+        return plan_start(known, old, new, at, credentials=self._credentials(new, at.now), overlap=self.overlap)
 
     def _successor(self, known: RootSet, old: Root, at: Circumstances, out: Output) -> Root:
         """The root that is named, or the one in the file that is named."""
@@ -82,9 +87,9 @@ class Request:
         provenance = Provenance(text, at.now.replace(microsecond=0), actor(), self.reason)
         return newcomer(certificate, old, known, load_catalogue(), provenance, self.name)
 
-    def _credentials(self, new: Root) -> Credentials:
+    def _credentials(self, new: Root, now: datetime) -> Credentials:
         entry = load_catalogue().match(new.fingerprint)
-        listed = {}
+        listed = {sha256: f"the signed bundle {name}" for sha256, name in vouched(self.state_dir, now).items()}
         if entry is not None and entry.purpose is Purpose.PRODUCTION:
             listed[entry.fingerprint] = f"the vendor catalogue ({entry.vendor})"
         cross = None if self.cross_signed is None else _certificates(self.cross_signed)

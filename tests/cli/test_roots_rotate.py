@@ -108,6 +108,20 @@ def test_either_somebody_vouches_for_the_new_root(run: Run, tree: Path, option: 
     assert run("rotate", "old", "new.pem", option, value).code == 0
 
 
+def test_a_bundle_that_was_imported_vouches_for_the_new_root(
+    run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def named(state_dir: Path, now: datetime) -> dict[str, str]:
+        assert state_dir == state(tree)
+        assert now.tzinfo is not None
+        return {NEW.fingerprint: "acme"}
+
+    monkeypatch.setattr(rotating, "vouched", named)
+    said = run("rotate", "old", "new.pem")
+    assert said.code == 0
+    assert "the signed bundle acme names its fingerprint" in said.out
+
+
 @pytest.mark.usefixtures("start")
 def test_the_overlap_is_shown_where_one_looks(run: Run) -> None:
     assert "replaced by  new (trusted), since " in run("show", "old").out
