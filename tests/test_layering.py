@@ -14,7 +14,7 @@ FLOORS = (
     {"errors", "files", "lock", "__init__"},
     {"x509", "spdm", "transports"},
     {"devices", "roots", "emulator", "revocation"},
-    {"evidence", "keyring", "images"},
+    {"evidence", "keyring", "images", "bindguard"},
     {"verify"},
     {"witness"},
     {"check", "clock", "config", "offline", "revocation"},
