@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cmakeys.cli.output import Output, plain
@@ -14,24 +15,43 @@ from cmakeys.reports.terminal import Tone
 from cmakeys.roots.bundle import pem_bundle
 from cmakeys.roots.catalogue import load_catalogue
 from cmakeys.roots.declaration import render_declaration
+from cmakeys.roots.deny import DenyKind
 from cmakeys.roots.directory import StoreReport
 from cmakeys.roots.record import render_pem
 from cmakeys.roots.root import Root
+from cmakeys.roots.voa import system_identifiers, write_hierarchy
 
 
-def write(out: Output, roots: Sequence[Root], report: StoreReport, form: str, output: Path | None) -> None:
-    """Write `roots` as `pem`, `der` or `json` to `output`, or show them where that is one text and no place is given.
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How roots are written: the format and the place, and for a UAPI.11 tree the system's name in it."""
 
-    Raises `UsageProblem` for another form, and `Refused` for a DER folder that holds other files: a program that loads
-    the whole folder would trust them, too.
+    name: str
+    output: Path | None
+    system: str | None
+    sysroot: Path
+
+
+def write(out: Output, roots: Sequence[Root], report: StoreReport, form: Form) -> None:
+    """Write `roots` as `pem`, `der`, `voa` or `json`, or show them where that is one text and no place is given.
+
+    Raises `UsageProblem` for another form, and `Refused` for a folder that holds other files: a program that loads the
+    whole folder would trust them, too.
     """
-    if form not in ("pem", "der", "json"):
-        raise UsageProblem(f"{form!r} is not a format", object="--format", hint="one of: pem, der, json, declaration")
-    if form == "der":
+    output = form.output
+    if form.name not in ("pem", "der", "voa", "json"):
+        raise UsageProblem(
+            f"{form.name!r} is not a format", object="--format", hint="one of: pem, der, voa, json, declaration"
+        )
+    if form.system is not None and form.name != "voa":
+        raise UsageProblem("only a voa tree names a system", object="--os", hint="--format voa")
+    if form.name == "voa":
+        _write_tree(out, roots, report, form)
+    elif form.name == "der":
         _write_folder(roots, output)
         out.show(f"wrote {len(roots)} to {output}", tone=Tone.GOOD)
     else:
-        _write_text(out, pem_bundle(roots) if form == "pem" else _json_bundle(roots, report), len(roots), output)
+        _write_text(out, pem_bundle(roots) if form.name == "pem" else _json_bundle(roots, report), len(roots), output)
 
 
 def write_declaration(out: Output, report: StoreReport, named: Sequence[str], output: Path | None) -> None:
@@ -68,6 +88,18 @@ def _write_folder(roots: Sequence[Root], folder: Path | None) -> None:
         )
     for root in roots:
         write_whole(folder / f"{root.name}.der", root.certificate.der)
+
+
+def _write_tree(out: Output, roots: Sequence[Root], report: StoreReport, form: Form) -> None:
+    """A load path of UAPI.11 with the roots, and a mask for each certificate that is denied."""
+    if form.output is None:
+        raise UsageProblem("voa needs a folder", object="--output", hint="give an empty or new one")
+    masked = [
+        entry.sha256 for entry in report.root_set.deny if entry.kind is DenyKind.CERTIFICATE and entry.after is None
+    ]
+    system = form.system or system_identifiers(form.sysroot)[0]
+    written = sum(1 for _ in write_hierarchy(form.output, system, roots, masked))
+    out.show(f"wrote {len(roots)} and {written - len(roots)} masked to {form.output}", tone=Tone.GOOD)
 
 
 def _json_bundle(roots: Sequence[Root], report: StoreReport) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from cmakeys.cli import roots_apply, roots_bundle, roots_constrain, roots_rotate
+from cmakeys.cli import roots_apply, roots_bundle, roots_constrain, roots_rotate, roots_tree
 from cmakeys.cli.actor import actor
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
@@ -197,10 +197,13 @@ def export(
         list[str] | None, typer.Argument(metavar="[ROOT]...", help="Default: all that a chain may end in.")
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="pem, der (a folder of files), json, or declaration.")
+        str, typer.Option("--format", metavar="FORMAT", help="pem, der or voa (a folder), json, or declaration.")
     ] = "pem",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="PATH", help="Where to; default for all but der: stdout.")
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option("--os", metavar="ID", help="For voa: the system's name; default: by os-release.")
     ] = None,
     sysroot: Sysroot = SYSTEM,
     json: Json = False,
@@ -210,7 +213,7 @@ def export(
     As a declaration, which roots apply reads, all of them are written, with their states and the deny entries.
     """
     with verb("roots", "export", json=json) as out:
-        from cmakeys.cli.export import write, write_declaration
+        from cmakeys.cli.export import Form, write, write_declaration
         from cmakeys.errors import NotFound, Refused
         from cmakeys.reports.roots import root_data
         from cmakeys.roots.store import RootStore
@@ -231,7 +234,7 @@ def export(
         if not chosen:
             raise NotFound("there is no trusted root to export", object=str(sysroot), hint="cmakeys roots add FILE")
         out.data = {"format": form, "output": output, "roots": [root_data(root, report) for root in chosen]}
-        write(out, chosen, report, form, output)
+        write(out, chosen, report, Form(form, output, system, sysroot))
 
 
 @app.command("lint")
@@ -404,3 +407,4 @@ roots_apply.register(app)
 roots_rotate.register(app)
 roots_constrain.register(app)
 roots_bundle.register(app)
+roots_tree.register(app)

@@ -27,6 +27,7 @@ from cmakeys.roots.record import render_pem
 from cmakeys.roots.root import Constraints, Root
 from cmakeys.roots.signed_bundle import render_bundle
 from cmakeys.roots.store import RootStore
+from cmakeys.roots.voa import write_hierarchy
 from cmakeys.transports.base import Deadline
 from tests.cli.envelopes import FOLDER, SHARED, USAGE, faults, schemas
 from tests.cli.machine import Machine
@@ -215,6 +216,14 @@ def pruned(stage: Stage) -> Sequence[str]:
     return file, "--prune", "--yes", *stage.sysroot
 
 
+def hierarchy(stage: Stage) -> tuple[str, ...]:
+    """A tree with a root, a mask and a file that does not count."""
+    for _ in write_hierarchy(stage.folder / "voa", "linux", [trust.root("new")], ["c" * 64]):
+        pass
+    stage.file("voa/linux/kernel-keyring/cma/x509/notes.txt")
+    return str(stage.folder / "voa"), *stage.sysroot
+
+
 def signer(stage: Stage) -> str:
     return str(stage.file("signer.pem", pem("a")))
 
@@ -243,6 +252,7 @@ SUCCESSES: Mapping[str, Arguments] = {
     "roots-bundle-sign": lambda stage: (signed_bundle(stage, "new")[0], "--key", signer(stage)),
     "roots-bundle-verify": lambda stage: signed_bundle(stage, "new"),
     "roots-bundle-import": pruned,
+    "roots-import-tree": lambda stage: (*hierarchy(stage), "--fingerprint", trust.root("new").fingerprint),
     "roots-rotate": rotated,
     "roots-constrain": lambda stage: ("acme", "--pci-vendor", "15b3", "--slot", "7", "--yes", *stage.enrolled()),
     "deny-add": lambda stage: (stage.pem, "--after", "2027-01-31", *stage.enrolled()),
@@ -288,6 +298,7 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "roots-bundle-sign": (2, lambda stage: (garbage(stage), "--key", signer(stage))),
     "roots-bundle-verify": (8, lambda stage: (signed_bundle(stage)[0], *stage.sysroot)),
     "roots-bundle-import": (8, signed_bundle),
+    "roots-import-tree": (8, hierarchy),
     "roots-rotate": (8, lambda stage: ("acme", "acme", *stage.enrolled())),
     "roots-constrain": (8, lambda stage: ("acme", "--slot", "7", *stage.enrolled())),
     "deny-add": (2, lambda stage: stage.sysroot),
