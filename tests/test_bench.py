@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import mailbox
+from tests.bench import mailbox, trust
 from tests.bench.ratio import Ratio, command, interleaved
+from tests.evidence.loopback import attest
 
 
 def test_a_ratio_at_its_limit_is_met_and_above_it_is_not() -> None:
@@ -24,6 +25,12 @@ def test_actions_take_turns() -> None:
 def test_a_command_runs_to_its_end() -> None:
     result = command(sys.executable, "-c", "raise SystemExit(3)")()
     assert getattr(result, "returncode", None) == 3
+
+
+def test_every_step_of_a_set_of_roots_is_measured() -> None:
+    cost = trust.measure(3, 6, attest(), None)
+    assert list(cost.steps) == ["load", "anchors", "check"]
+    assert cost.total == sum(cost.steps.values()) > 0
 
 
 def test_an_attestation_costs_the_least_that_the_bus_allows() -> None:

@@ -122,7 +122,7 @@ def file_name(record: Record) -> str:
     """The name of a record's file: made of whom it speaks for and of what, not of who handed it out."""
     digest = hashlib.sha256()
     if isinstance(record, RevocationList):
-        digest.update(record.parsed.issuer.public_bytes())
+        digest.update(record.issuer_der)
         for kind in (x509.AuthorityKeyIdentifier, x509.IssuingDistributionPoint, x509.DeltaCRLIndicator):
             with suppress(x509.ExtensionNotFound):
                 digest.update(record.parsed.extensions.get_extension_for_class(kind).value.public_bytes())

@@ -28,7 +28,7 @@ from cmakeys.x509.der import DerError, elements, read_element
 MAX_CERTIFICATE_SIZE = 65535
 """Bytes; the largest single certificate any source may hand us: a classic SPDM chain is no larger."""
 
-_FILTERS = threading.Lock()
+_FILTERS = threading.RLock()
 
 
 @contextmanager

@@ -38,7 +38,15 @@ REMOVED = "removeFromCRL"
 
 _UNDERSTOOD = frozenset({ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.CRL_NUMBER})
 _UNDERSTOOD_IN_ENTRIES = frozenset({CRLEntryExtensionOID.CRL_REASON, CRLEntryExtensionOID.INVALIDITY_DATE})
-_NOT_READABLE = (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.DuplicateExtension)
+_NOT_READABLE = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class RevocationProblem(EvidenceProblem):
@@ -76,9 +84,9 @@ class RevocationList:
             if read_element(found.der, 0).end != len(found.der):
                 raise ValueError("something follows it")
             parsed = found.parsed
-            _ = (parsed.last_update_utc, parsed.next_update_utc, parsed.issuer.rfc4514_string(), len(parsed))
+            _ = (parsed.last_update_utc, parsed.next_update_utc, found.issuer, len(parsed))
             _ = [extension.value for extension in parsed.extensions]
-        except (*_NOT_READABLE, x509.UnsupportedGeneralNameType) as error:
+        except _NOT_READABLE as error:
             raise RevocationProblem(
                 f"not a valid revocation list: {error}",
                 object=where,
@@ -93,7 +101,16 @@ class RevocationList:
     @cached_property
     def parsed(self) -> x509.CertificateRevocationList:
         """The library's view of the list."""
-        return x509.load_der_x509_crl(self.der)
+        with oddities_accepted():
+            parsed = x509.load_der_x509_crl(self.der)
+            _ = parsed.extensions  # which the library reads when it is first asked for them, and keeps
+            return parsed
+
+    @cached_property
+    def issuer_name(self) -> x509.Name:
+        """The name of who signed it."""
+        with oddities_accepted():
+            return self.parsed.issuer
 
     @cached_property
     def sha256(self) -> str:
@@ -103,7 +120,7 @@ class RevocationList:
     @cached_property
     def issuer(self) -> str:
         """The name of who signed it, as an RFC 4514 string."""
-        return self.parsed.issuer.rfc4514_string()
+        return self.issuer_name.rfc4514_string()
 
     @cached_property
     def issuer_der(self) -> bytes:
@@ -180,13 +197,13 @@ class RevocationList:
                     if reason == REMOVED:
                         return {}, f"an entry says {REMOVED}, which only a delta list may"
                     found.setdefault(entry.serial_number, Revoked(entry.revocation_date_utc, reason))
-        except (*_NOT_READABLE, x509.UnsupportedGeneralNameType) as error:
+        except _NOT_READABLE as error:
             return {}, f"an entry cannot be read: {error}"
         return found, ""
 
     def names_issuer(self, issuer: Certificate) -> bool:
         """Whether the list says that `issuer` made it; names prove nothing."""
-        return self.parsed.issuer == issuer.parsed.subject
+        return self.issuer_name == issuer.parsed.subject
 
     def issuer_problem(self, issuer: Certificate) -> str:
         """Why this is not a list that `issuer` signed and may sign; empty if it is."""

@@ -40,6 +40,7 @@ _NOT_READABLE = (
     OverflowError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
+    x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
 
@@ -103,8 +104,9 @@ class OcspResponse:
                 raise RevocationProblem(
                     f"the responder gave no answer: {status.name.lower().replace('_', ' ')}", object=where
                 )
-            _ = (found.statements, found.certificates, found.parsed.signature_algorithm_oid)
-            _ = [extension.value for extension in found.parsed.extensions]
+            _ = (found.statements, found.certificates, found.responder_name, found.parsed.signature_algorithm_oid)
+            with oddities_accepted():
+                _ = [extension.value for extension in found.parsed.extensions]
         except (*_NOT_READABLE, CertificateProblem) as error:
             raise RevocationProblem(
                 f"not a valid OCSP response: {error}",
@@ -121,6 +123,12 @@ class OcspResponse:
     def parsed(self) -> ocsp.OCSPResponse:
         """The library's view of the response."""
         return ocsp.load_der_ocsp_response(self.der)
+
+    @cached_property
+    def responder_name(self) -> x509.Name | None:
+        """The name of who signed it, where the response says it by a name."""
+        with oddities_accepted():
+            return self.parsed.responder_name
 
     @cached_property
     def sha256(self) -> str:
@@ -189,7 +197,7 @@ class OcspResponse:
         if self.parsed.responder_key_hash is not None:
             digest = hashlib.new("sha1", key_bits(certificate), usedforsecurity=False).digest()
             return self.parsed.responder_key_hash == digest
-        return self.parsed.responder_name == certificate.parsed.subject
+        return self.responder_name == certificate.parsed.subject
 
     def _signature_problem(self, signer: Certificate) -> str:
         try:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import attestation, fleet, mailbox, startup
+from tests.bench import attestation, fleet, mailbox, startup, trust
 
-BENCHMARKS = (startup.ratios, attestation.ratios, fleet.ratios, mailbox.ratios)
+BENCHMARKS = (startup.ratios, attestation.ratios, fleet.ratios, mailbox.ratios, trust.ratios)
 
 
 def main() -> int:

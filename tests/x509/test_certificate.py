@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import pickle
 import sys
+import threading
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -157,3 +159,17 @@ def test_threads_that_parse_leave_the_warning_filters_as_they_were() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert warnings.filters == before
+
+
+@pytest.mark.parametrize("ask", [lambda one: one.serial_number, lambda one: one.subject, lambda one: one.not_after])
+def test_a_certificate_that_came_from_another_process_answers_any_question_first(
+    ask: Callable[[Certificate], object],
+) -> None:
+    """The lock on the warning filters is taken again while it is held: the view is made in the middle of a question."""
+    original = issue("Traveller").certificate
+    copy = pickle.loads(pickle.dumps(original))  # noqa: S301 our own
+    answers: list[object] = []
+    asking = threading.Thread(target=lambda: answers.append(ask(copy)), daemon=True)
+    asking.start()
+    asking.join(timeout=5)
+    assert answers == [ask(original)]
