@@ -42,7 +42,9 @@ def key_of(word: str) -> PrivateKey:
     """The key of a root, by its word."""
     if word in _KEYS:
         return key_of(_KEYS[word])
-    return {"edwards": KeyType.ED25519, "lattice": KeyType.ML_DSA_65}.get(word, KeyType.RSA_2048).generate()
+    return {"edwards": KeyType.ED25519, "edwards-two": KeyType.ED25519, "lattice": KeyType.ML_DSA_65}.get(
+        word, KeyType.RSA_2048
+    ).generate()
 
 
 def subject_of(word: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import permutations
 
 import pytest
@@ -183,3 +184,24 @@ def test_a_certificate_of_an_unreadable_key_is_denied_by_any_key_entry(monkeypat
 def test_a_name_finds_its_root_and_no_beginning_of_a_fingerprint_does() -> None:
     assert RootSet((A, B)).named("a") is A
     assert RootSet((A, B)).named(A.fingerprint) is None
+
+
+KEPT = issue("Renewed", number=41).certificate
+AGAIN = issue("Renewed", number=41, not_after=datetime(2095, 1, 1, tzinfo=UTC)).certificate
+REKEYED = issue("Renewed", number=42).certificate
+
+
+def test_a_certificate_with_the_key_of_a_distrusted_root_is_distrusted() -> None:
+    known = RootSet((Root("kept", KEPT, LifeCycle.DISTRUSTED), Root("again", AGAIN)))
+    assert [known.distrusting(each) for each in (KEPT, AGAIN, REKEYED)] == [known.roots[1], known.roots[1], None]
+    assert RootSet((Root("kept", KEPT, LifeCycle.RETIRED),)).distrusting(KEPT) is None
+
+
+def test_the_day_of_distrust_holds_for_every_certificate_of_the_key_and_the_earliest_counts() -> None:
+    early, late = datetime(2030, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
+    kept, again, rekeyed = Root("kept", KEPT), Root("again", AGAIN), Root("rekeyed", REKEYED)
+    assert RootSet((kept, again)).believed_until(kept) is None
+    known = RootSet((replace(kept, distrust_after=late), again, rekeyed))
+    assert [known.believed_until(each) for each in known.roots] == [late, late, None]
+    known = RootSet((replace(kept, distrust_after=late), replace(again, distrust_after=early), rekeyed))
+    assert [known.believed_until(each) for each in known.roots] == [early, early, None]

@@ -22,6 +22,7 @@ from cmakeys.x509.chain import (
     check_structure,
     check_validity,
     find_anchor,
+    find_anchors,
     order_root_first,
     why_no_anchor,
 )
@@ -241,6 +242,14 @@ class TestAnchor:
         renewed = issue("Test Root", not_after=FOREVER).certificate
         assert find_anchor(CHAIN[1:], [renewed]) == renewed
         assert find_anchor(CHAIN, [renewed]) == renewed
+
+    def test_all_anchors_that_vouch_are_found_and_the_chain_s_own_comes_first(self) -> None:
+        renewed = issue("Test Root", not_after=FOREVER).certificate
+        stranger, impostor = issue("Other").certificate, issue("Test Root", number=9).certificate
+        assert find_anchors(CHAIN, [stranger, renewed, impostor, CHAIN[0]]) == (CHAIN[0], renewed)
+        assert find_anchors(CHAIN[1:], [stranger, renewed, impostor, CHAIN[0]]) == (renewed, CHAIN[0])
+        assert find_anchors(CHAIN, [stranger, impostor]) == ()
+        assert find_anchors([], [CHAIN[0]]) == ()
 
     def test_an_anchor_further_down_the_chain_does_not_count(self) -> None:
         assert find_anchor(CHAIN, [CHAIN[1]]) is None
