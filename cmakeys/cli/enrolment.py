@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmakeys.cli.constraints import leaf_name_rule
+from cmakeys.cli.dates import root_dates
+from cmakeys.cli.options import state_directory
 from cmakeys.cli.output import Output
 from cmakeys.errors import Refused, UsageProblem
 from cmakeys.reports.findings import TONES, finding_data, finding_line
@@ -21,7 +26,13 @@ from cmakeys.reports.roots import (
     root_data,
 )
 from cmakeys.reports.terminal import Tone
-from cmakeys.roots.enrolment import Confirmation, Enrolment, Wishes, select
+from cmakeys.roots.catalogue import load_catalogue
+from cmakeys.roots.enrolment import Confirmation, Enrolment, Wishes, propose, select
+from cmakeys.roots.ledger import Ledger
+from cmakeys.roots.lifecycle import LifeCycle
+from cmakeys.roots.root import Provenance
+from cmakeys.roots.store import RootStore
+from cmakeys.roots.transaction import Transaction, Transition
 from cmakeys.x509.certificate import Certificate
 
 if TYPE_CHECKING:
@@ -94,6 +105,57 @@ def confirmed(out: Output, enrolment: Enrolment, *, dry_run: bool) -> bool:
                     f"is this the fingerprint that the vendor publishes? Add {name}?",
                     hint="compare it with the vendor's, and give that one: --fingerprint SHA256",
                 )
+    return True
+
+
+def enrol(
+    out: Output,
+    certificates: Sequence[Certificate],
+    wanted: Wishes,
+    provenance: Provenance,
+    sysroot: Path,
+    state_dir: Path | None,
+    *,
+    dry_run: bool,
+) -> bool:
+    """Show a root, have it confirmed, and add it in the state that is wished; whether it was added.
+
+    Raises what `propose`, `Enrolment.check` and `confirmed` raise, and what writing raises.
+    """
+    certificate = choose(out, certificates, wanted.fingerprint)
+    store = RootStore(sysroot)
+    now = datetime.now(UTC)
+    expiry, fault = root_dates(sysroot, state_dir, now)
+    enrolment = propose(
+        certificate,
+        wanted,
+        known=store.load(),
+        catalogue=load_catalogue(),
+        now=now,
+        provenance=replace(provenance, added_at=now.replace(microsecond=0)),
+        expiry=expiry,
+        clock_fault=fault,
+    )
+    present(out, enrolment, dry_run=dry_run)
+    enrolment.check()
+    if not confirmed(out, enrolment, dry_run=dry_run):
+        return False
+    root = enrolment.root
+    word = "stage" if root.state is LifeCycle.STAGED else "add"
+    if dry_run:
+        store.check_writable()
+        out.show(f"would {word} {root.name}", tone=Tone.NOTE)
+        return False
+    detail = {"confirmed_by": enrolment.confirmation.value, "source": root.provenance.source}
+    ledger = Ledger(store, state_directory(sysroot, state_dir))
+    change = (Transition(None, root),)
+    ledger.commit(
+        Transaction(f"roots-{word}", root.name, change, now, provenance.added_by, provenance.reason, detail=detail)
+    )
+    if ledger.recovered:
+        out.warn(ledger.recovered)
+    out.changed = True
+    out.show(f"{word}{'d' if word == 'stage' else 'ed'} {root.name}", tone=Tone.GOOD)
     return True
 
 

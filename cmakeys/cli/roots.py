@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmakeys.cli import roots_apply, roots_bundle, roots_constrain, roots_rotate, roots_tree
+from cmakeys.cli import (
+    roots_apply,
+    roots_bundle,
+    roots_constrain,
+    roots_history,
+    roots_lifecycle,
+    roots_rotate,
+    roots_tree,
+)
 from cmakeys.cli.actor import actor
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
@@ -20,8 +28,6 @@ from cmakeys.reports.terminal import Tone
 if TYPE_CHECKING:
     from cmakeys.roots.directory import StoreFinding, StoreReport
     from cmakeys.x509.certificate import Certificate
-
-_Result = TypeVar("_Result")
 
 DEVICE_TIMEOUT = 30.0
 """Seconds that a device may take to hand out its root."""
@@ -75,46 +81,14 @@ def add(
     yes on the terminal; without any of these nothing is added (exit code 8).
     """
     with verb("roots", "add", json=json, detailed_exitcode=detailed_exitcode) as out:
-        from cmakeys.cli.dates import root_dates
-        from cmakeys.cli.enrolment import choose, confirmed, present, wishes
-        from cmakeys.roots.catalogue import load_catalogue
-        from cmakeys.roots.enrolment import propose
+        from cmakeys.cli.enrolment import enrol, wishes
         from cmakeys.roots.root import Provenance
-        from cmakeys.roots.store import RootStore
 
         wanted = wishes(name, pci_vendor, leaf_name, fingerprint, allow_test_root=allow_test_root)
-        certificate = choose(out, _certificates(file, from_device), fingerprint)
-        store = RootStore(sysroot)
-        now = datetime.now(UTC)
-        expiry, fault = root_dates(sysroot, state_dir, now)
-        enrolment = propose(
-            certificate,
-            wanted,
-            known=store.load(),
-            catalogue=load_catalogue(),
-            now=now,
-            provenance=Provenance(from_device or _source(file), now.replace(microsecond=0), actor(), reason),
-            expiry=expiry,
-            clock_fault=fault,
-        )
-        present(out, enrolment, dry_run=dry_run)
-        enrolment.check()
-        if not confirmed(out, enrolment, dry_run=dry_run):
-            return
-        root = enrolment.root
-        if dry_run:
-            store.check_writable()
-            out.show(f"would add {root.name}", tone=Tone.NOTE)
-            return
-        detail = {
-            "sha256": root.fingerprint,
-            "state": root.state.value,
-            "confirmed_by": enrolment.confirmation.value,
-            "source": root.provenance.source,
-        }
-        out.changed = _recorded("roots-add", root.name, detail, now, sysroot, state_dir, lambda: store.add(root))
-        out.show(f"added {root.name}", tone=Tone.GOOD)
-        _next_step(out, sysroot)
+        provenance = Provenance(from_device or source_of(file), added_by=actor(), reason=reason)
+        certificates = certificates_from(file, from_device)
+        if enrol(out, certificates, wanted, provenance, sysroot, state_dir, dry_run=dry_run):
+            _next_step(out, sysroot)
 
 
 @app.command("list")
@@ -169,7 +143,9 @@ def remove(
     """Trust a root no longer. One that came with the system is masked in /etc."""
     with verb("roots", "remove", json=json, detailed_exitcode=detailed_exitcode) as out:
         from cmakeys.reports.roots import certificate_lines, root_data
+        from cmakeys.roots.ledger import Ledger
         from cmakeys.roots.store import RootStore
+        from cmakeys.roots.transaction import Transaction, Transition
 
         store = RootStore(sysroot)
         report = store.inspect()
@@ -182,10 +158,11 @@ def remove(
             return
         if not yes:
             out.confirm(f"remove {found.name}?", hint="--yes removes it without asking")
-        detail = {"sha256": found.fingerprint, "state": found.state.value, "reason": reason}
-        _recorded(
-            "roots-remove", found.name, detail, datetime.now(UTC), sysroot, state_dir, lambda: store.remove(found.name)
-        )
+        ledger = Ledger(store, state_directory(sysroot, state_dir))
+        change = (Transition(found, None),)
+        ledger.commit(Transaction("roots-remove", found.name, change, datetime.now(UTC), actor(), reason))
+        if ledger.recovered:
+            out.warn(ledger.recovered)
         out.changed = True
         out.show(f"removed {found.name}", tone=Tone.GOOD)
         _next_step(out, sysroot)
@@ -264,7 +241,7 @@ def lint(
         data: dict[str, object] = {}
         for text in what or ():
             if text == "-" or Path(text).is_file():
-                certificates.extend(_certificates(text, None))
+                certificates.extend(certificates_from(text, None))
             else:
                 certificates.append(store.load().find(text).certificate)
         if not what:
@@ -343,7 +320,7 @@ def root_certificate_from_device(url: str) -> Certificate:
     return first
 
 
-def _certificates(file: str | None, from_device: str | None) -> tuple[Certificate, ...]:
+def certificates_from(file: str | None, from_device: str | None) -> tuple[Certificate, ...]:
     """The certificates of the one source that the command line names."""
     from cmakeys.errors import UsageProblem, from_oserror
     from cmakeys.x509.bundle import MAX_INPUT_SIZE, read_certificates
@@ -355,7 +332,7 @@ def _certificates(file: str | None, from_device: str | None) -> tuple[Certificat
     if from_device is not None:
         return (root_certificate_from_device(from_device),)
     if file is None or file == "-":
-        return read_certificates(sys.stdin.buffer.read(MAX_INPUT_SIZE + 1), _source(file))
+        return read_certificates(sys.stdin.buffer.read(MAX_INPUT_SIZE + 1), source_of(file))
     try:
         with Path(file).open("rb") as stream:
             return read_certificates(stream.read(MAX_INPUT_SIZE + 1), file)
@@ -363,24 +340,9 @@ def _certificates(file: str | None, from_device: str | None) -> tuple[Certificat
         raise from_oserror(error, file) from error
 
 
-def _source(file: str | None) -> str:
+def source_of(file: str | None) -> str:
+    """What provenance calls the file."""
     return "stdin" if file in (None, "-") else str(file)
-
-
-def _recorded(
-    action: str,
-    subject: str,
-    detail: Mapping[str, object],
-    now: datetime,
-    sysroot: Path,
-    state_dir: Path | None,
-    perform: Callable[[], _Result],
-) -> _Result:
-    from cmakeys.roots.change import Change, make
-    from cmakeys.roots.journal import Journal
-
-    change = Change(action, subject, detail, now, actor())
-    return make(change, Journal(state_directory(sysroot, state_dir)), perform)
 
 
 def _store_data(report: StoreReport) -> dict[str, object]:
@@ -408,3 +370,5 @@ roots_rotate.register(app)
 roots_constrain.register(app)
 roots_bundle.register(app)
 roots_tree.register(app)
+roots_lifecycle.register(app)
+roots_history.register(app)

@@ -15,7 +15,15 @@ from enum import Enum
 
 from cmakeys.errors import Refused, UsageProblem
 from cmakeys.roots.catalogue import Catalogue, CatalogueEntry, Purpose
-from cmakeys.roots.root import MAX_NAME_LENGTH, RESERVED_NAMES, Constraints, LeafNameRule, Provenance, Root
+from cmakeys.roots.root import (
+    MAX_NAME_LENGTH,
+    RESERVED_NAMES,
+    Constraints,
+    LeafNameRule,
+    LifeCycle,
+    Provenance,
+    Root,
+)
 from cmakeys.roots.rootset import RootSet, normalise_fingerprint
 from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.horizon import ROOT_EXPIRY, Expiry
@@ -43,6 +51,7 @@ class Wishes:
     leaf_name: LeafNameRule | None = None
     fingerprint: str | None = None
     allow_test_root: bool = False
+    state: LifeCycle = LifeCycle.TRUSTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +146,7 @@ def propose(
     root = Root(
         wishes.name or free_name(entry.name if entry else default_name(certificate), certificate, known),
         certificate,
+        state=wishes.state,
         constraints=constraints,
         provenance=replace(provenance, catalogue=entry.name if entry else ""),
     )
@@ -170,7 +180,7 @@ def _check_present(present: Root, wishes: Wishes, known: RootSet) -> None:
     denied = known.denied(present.certificate)
     if denied is not None:
         problem = f"but a deny entry for its {denied.kind.value} wins over it"
-    elif not present.state.anchors:
+    elif present.state is not wishes.state and not (wishes.state.anchors and present.state.anchors):
         problem = f"but {present.state.value}"
     elif wishes.name is not None and wishes.name != present.name:
         problem = f"but its name is not {wishes.name!r}"

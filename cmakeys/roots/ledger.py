@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import syslog
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,6 +42,10 @@ CERTIFICATES = "certificates"
 MAX_PART = 40 * 1024
 """Bytes of transitions and deny entries in one entry of the journal; a transaction with more has several, which belong
 together."""
+
+
+MAX_TOLD = 8
+"""Roots that one line of the machine's log names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,22 @@ class Ledger:
                 raise
             self._make(transaction, writer)
             writer.drop_pending()
-            return result
+        self._tell(transaction)
+        return result
+
+    def _tell(self, transaction: Transaction) -> None:
+        """One line for whoever watches the machine's log; a tree that an image is made of is none of its business."""
+        if self.store.sysroot != Path("/"):
+            return
+        states = ", ".join(
+            f"{one.root.name} {one.before.state.value if one.before else 'absent'}"
+            f" -> {one.after.state.value if one.after else 'absent'}"
+            for one in transaction.effective[:MAX_TOLD]
+        )
+        reason = f" ({transaction.reason})" if transaction.reason else ""
+        line = f"{transaction.action} {transaction.subject} by {transaction.by}: {states}{reason}"
+        syslog.openlog("cmakeys", 0, syslog.LOG_AUTHPRIV)
+        syslog.syslog(syslog.LOG_NOTICE, "".join(each if each.isprintable() else "?" for each in line))
 
     def recover(self) -> str:
         """Finish or drop what a killed run left, and say what it was; empty when there was nothing."""

@@ -18,6 +18,9 @@ from cmakeys.roots.root import Root
 from cmakeys.roots.rootset import RootSet
 from cmakeys.x509.certificate import Certificate
 
+RESTORE = "roots-restore"
+"""The one action that brings a distrusted root back; who may do that is decided in `steps.py`."""
+
 
 def decision(root: Root | None) -> tuple[object, ...]:
     """What of a root decides something: its provenance does not. None, for no root, is a decision too."""
@@ -132,7 +135,7 @@ class Transaction:
                 object=after.name,
                 hint="a deny entry always wins; take it back first if it is wrong: cmakeys deny list",
             )
-        if self.undoes is not None or before is None or before.state is after.state:
+        if self.undoes is not None or self.action == RESTORE or before is None or before.state is after.state:
             return
         if not before.state.may_become(after.state):
             raise Refused(
