@@ -89,9 +89,13 @@ def _authority(word: str) -> VendorAuthority:
 
 @cache
 def evidence(word: str) -> Evidence:
-    """What the device says. `on-old-bare` is `on-old` without the root in its chain."""
-    place = word.removeprefix("on-").removesuffix("-bare")
-    identity = OTHER_IDENTITY if place == "other" else IDENTITY
+    """What the device says.
+
+    `on-old-bare` is `on-old` without the root in its chain. `on-other-posing` has a chain of the other vendor's, whose
+    leaf names a function of this one.
+    """
+    place = word.removeprefix("on-").removesuffix("-bare").removesuffix("-posing")
+    identity = OTHER_IDENTITY if word == "on-other" else IDENTITY
     request = DeviceRequest("0001", identity, include_root=not word.endswith("-bare"))
     return attest(device(_authority(place).issue_device(request)), identity=identity)
 

@@ -126,6 +126,33 @@ def test_equal_names_with_different_keys_are_different_roots(device: str) -> Non
     assert [step.number for step in verdict.failures] == [4]
 
 
+ACME, OTHER = Constraints(pci_vendors=frozenset({0x1B36})), Constraints(pci_vendors=frozenset({0x15B3}))
+
+
+def test_a_vendor_vouches_for_its_own_devices_only() -> None:
+    """The check that the kernel cannot make: to it every root is a root for every device."""
+    posing = ("on-other-posing", named("acme", "old", ACME), named("zenith", "other"))
+    assert judged(*posing).outcome is Outcome.TRUSTED
+    bound = judged("on-other-posing", named("acme", "old", ACME), named("zenith", "other", OTHER))
+    assert [step.number for step in bound.failures] == [5]
+    assert "zenith may not vouch for it: PCI vendor 1b36 is not among 15b3" in bound.summary
+
+
+@pytest.mark.parametrize(
+    ("device", "root"), [("on-old", "g1"), ("on-new", "g2"), ("on-third", "switches"), ("on-other", "zenith")]
+)
+def test_among_several_roots_of_several_vendors_each_device_finds_its_own(device: str, root: str) -> None:
+    roots = (
+        named("g1", "old", ACME),
+        named("g2", "new", ACME),
+        named("switches", "third", ACME),
+        named("zenith", "other", OTHER),
+    )
+    assert (judged(device, *roots).outcome, judged(device, *roots).root) == (Outcome.TRUSTED, root)
+    others = [each for each in roots if each.name != root]
+    assert [step.number for step in judged(device, *others).failures] == [4]
+
+
 def test_the_distrusted_twin_of_a_trusted_root_is_no_way_round() -> None:
     verdict = judged("on-old-bare", root("old:distrusted"), root("renewed"))
     assert [step.number for step in verdict.failures] == [4]
