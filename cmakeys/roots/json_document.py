@@ -88,13 +88,20 @@ class _Builder:
             case bool():
                 return Node("true" if value else "false", source, 0)
             case str():
-                if any("\ud800" <= character <= "\udfff" for character in value):
-                    raise DocumentProblem("a lone surrogate is not text", object=source)
-                return Node(value, source, 0)
+                return Node(_text(value, source), source, 0)
             case list():
                 items = (self.node(item, f"{source}[{number}]", depth + 1) for number, item in enumerate(value))
                 return Node(tuple(items), source, 0)
             case dict():
-                fields = {key: self.node(item, f"{source}.{key[:40]}", depth + 1) for key, item in value.items()}
+                fields = {
+                    _text(key, source): self.node(item, f"{source}.{key[:40]}", depth + 1)
+                    for key, item in value.items()
+                }
                 return Node(fields, source, 0)
         raise DocumentProblem("null is not a value here", object=source)
+
+
+def _text(value: str, source: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise DocumentProblem("a lone surrogate is not text", object=source)
+    return value
