@@ -132,26 +132,8 @@ class RootStore:
             write_whole(path, render_deny((*self._deny_file(path), *fresh)))
             return True
 
-    def allow(self, *entries: DenyEntry) -> bool:
-        """Take exactly these deny entries out of /etc's deny file; false when none of them is in it.
-
-        What another file or directory denies stays denied.
-        """
-        with self._writing() as etc:
-            path = etc / DENY_FILE
-            before = self._deny_file(path)
-            gone = frozenset(entries)
-            after = tuple(entry for entry in before if entry not in gone)
-            if after == before:
-                return False
-            if after:
-                write_whole(path, render_deny(after))
-            else:
-                self._unlink(path)
-            return True
-
     def own_denials(self) -> tuple[DenyEntry, ...]:
-        """The entries of /etc's deny file, which are those that `allow` can take out."""
+        """The entries of /etc's deny file, which are those that can be taken back."""
         return self._deny_file(self.directories[0] / DENY_FILE)
 
     def _put(self, etc: Path, root: Root) -> None:

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from cmakeys.errors import Refused, UsageProblem
 from cmakeys.roots.deny import DenyEntry, DenyIndex, DenyKind, entry_about, parse_serial, serial_text
 from cmakeys.roots.document import DocumentProblem
+from cmakeys.roots.ledger import Ledger
 from cmakeys.roots.record import read_deny, render_deny
 from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.store import ETC, USR, RootStore
+from cmakeys.roots.transaction import Transaction
 from tests.roots.trust import put, root
 from tests.x509.pki import FOREVER, LEAF_USAGE, NOT_BEFORE, Issued, issue
 
@@ -213,8 +215,8 @@ def test_entries_of_all_directories_count_and_only_our_own_is_taken_back(tmp_pat
     (tmp_path / USR / "vendor.deny.yaml").write_bytes(render_deny([theirs]))
     assert store.deny(ours, theirs)
     assert store.own_denials() == (ours,)
-    assert not store.allow(theirs)
-    assert store.allow(ours)
+    taking = Transaction("deny-remove", "both", (), NOT_BEFORE, "ada", deny_removed=(ours, theirs))
+    Ledger(store, tmp_path / "state").commit(taking)
     assert store.load().deny == (theirs,)
     assert not (tmp_path / ETC / "deny.yaml").exists()
 
