@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmakeys.cli.check import TimeoutOption
+from cmakeys.cli.effect import NoApply, take_effect
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
@@ -46,6 +47,7 @@ def rotate(
     ] = False,
     timeout: TimeoutOption = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")] = "",
+    no_apply: NoApply = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -73,7 +75,8 @@ def rotate(
         plan = request.plan(held_against, enrolled(state), out)
         if live:
             plan = request.plan(held_against, asked(state, held_against, plan), out)
-        out.data = rotation_data(plan, dry_run=dry_run)
+        data = rotation_data(plan, dry_run=dry_run)
+        out.data = {**data, "effect": None}
         for line in rotation_report(plan):
             out.show(line.text, tone=line.tone)
         for block in plan.blocks:
@@ -86,17 +89,16 @@ def rotate(
             RootStore(sysroot).check_writable()
             out.show("", "nothing was changed", tone=Tone.NOTE)
         else:
-            carry_out(plan, sysroot, state, held_against.now, reason)
+            roots = carry_out(plan, sysroot, state, held_against.now, reason)
             out.changed = True
             out.show("", done_words(plan), tone=Tone.GOOD)
-            _next_steps(out, plan, sysroot)
+            out.data = {**data, "effect": take_effect(out, roots, sysroot, wanted=not no_apply)}
+            _next_step(out, plan)
 
 
-def _next_steps(out: Output, plan: RotationPlan, sysroot: Path) -> None:
+def _next_step(out: Output, plan: RotationPlan) -> None:
     from cmakeys.roots.rotation import Moment
 
-    if sysroot == SYSTEM and (plan.kernel_additions or plan.kernel_removals):
-        out.show("next: cmakeys keyring apply puts this into effect in the kernel", tone=Tone.NOTE)
     if plan.moment is Moment.START and plan.rotation is not None:
         end = f"{plan.rotation.overlap_until:%Y-%m-%d}"
         out.show(f"from {end} on: cmakeys roots rotate {plan.old.name} --finish", tone=Tone.NOTE)

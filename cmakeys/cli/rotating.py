@@ -174,11 +174,11 @@ def settle(sysroot: Path, state_dir: Path) -> str:
     return Ledger(store, state_dir).recover()
 
 
-def carry_out(plan: RotationPlan, sysroot: Path, state_dir: Path, now: datetime, reason: str) -> None:
-    """Make the change, whole or not at all."""
+def carry_out(plan: RotationPlan, sysroot: Path, state_dir: Path, now: datetime, reason: str) -> RootSet:
+    """Make the change, whole or not at all, and return the roots afterwards."""
     ledger = Ledger(RootStore(sysroot), state_dir)
     undoes = _start_of(plan, ledger) if plan.moment is Moment.ABORT else None
-    ledger.commit(plan.transaction(now, actor(), reason, undoes))
+    return ledger.commit(plan.transaction(now, actor(), reason, undoes))
 
 
 def _start_of(plan: RotationPlan, ledger: Ledger) -> int:

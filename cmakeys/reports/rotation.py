@@ -84,7 +84,7 @@ def _kernel(plan: RotationPlan) -> list[Line]:
     return [
         *(Line(f"- {shorten(root.name, 64)}") for root in removed),
         *(Line(f"+ {shorten(root.name, 64)}") for root in added),
-        Line("  in one swap, by: cmakeys keyring apply"),
+        Line("  in one swap"),
     ]
 
 

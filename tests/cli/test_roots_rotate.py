@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from cmakeys.check import Conditions
-from cmakeys.cli import rotating
+from cmakeys.cli import roots_rotate, rotating
+from cmakeys.cli.output import Output
 from cmakeys.devices.enrolled import EnrolledDevice, Negotiated
 from cmakeys.devices.register import Register
 from cmakeys.roots.dependants import Dependant
 from cmakeys.roots.journal import Journal
 from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.roots.root import Constraints, Root
+from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.store import RootStore, StoreWriter
 from cmakeys.x509.pin import PinKind, compute_pin
 from tests.cli.roots_runner import Run, names, runner, save
@@ -228,6 +230,23 @@ def test_before_a_start_devices_are_asked_as_if_it_had_happened(
     assert run(*words).code == 0
     assert seen == [(1, "new:trusted old:retiring")]
     assert now(tree) == "old:trusted"
+
+
+@pytest.mark.parametrize("option", [(), ("--no-apply",)])
+def test_the_kernel_is_given_the_roots_afterwards(
+    run: Run, monkeypatch: pytest.MonkeyPatch, option: Sequence[str]
+) -> None:
+    given = []
+
+    def effect(out: Output, roots: RootSet, sysroot: Path, *, wanted: bool) -> dict[str, object]:
+        given.append((states(roots), wanted))
+        return {"added": ["new"], "removed": [], "recheck": None}
+
+    monkeypatch.setattr(roots_rotate, "take_effect", effect)
+    words = ("rotate", "old", "new.pem", "--name", "new", "--fingerprint", NEW.fingerprint, *option, "--json")
+    assert run(*words, "--dry-run").data["effect"] is None
+    assert run(*words).data["effect"] == {"added": ["new"], "removed": [], "recheck": None}
+    assert given == [("new:trusted old:retiring", not option)]
 
 
 def test_a_start_that_was_killed_half_way_is_finished_by_the_next_run(
