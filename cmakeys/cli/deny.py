@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmakeys.cli.actor import actor
+from cmakeys.cli.effect import NoApply, take_effect
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import Output, verb
@@ -17,6 +18,7 @@ from cmakeys.reports.terminal import Tone
 
 if TYPE_CHECKING:
     from cmakeys.roots.deny import DenyEntry
+    from cmakeys.roots.rootset import RootSet
     from cmakeys.roots.store import RootStore
 
 app = noun_app("Say what must never be trusted, whatever brings it.")
@@ -63,6 +65,7 @@ def add(
         typer.Option("--after", metavar="DATE", help="Only what was issued later, as 2027-01-31 or with a time."),
     ] = None,
     reason: ReasonOption = "",
+    no_apply: NoApply = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -90,7 +93,9 @@ def add(
             "roots": [root.name for root in roots],
             "devices": devices,
             "dry_run": dry_run,
+            "kernel": None,
         }
+        data = out.data
         _show(out, entries)
         for root in roots:
             out.show(f"no chain may end in {root.name} any more", tone=Tone.WARNING)
@@ -103,11 +108,11 @@ def add(
         if not fresh:
             out.show("denied already", tone=Tone.NOTE)
             return
+        after_it = _commit(out, store, "deny-add", reason, state_directory(sysroot, state_dir), added=fresh)
         out.changed = True
-        _commit(out, store, "deny-add", reason, state_directory(sysroot, state_dir), added=fresh)
         out.show(f"added {len(fresh)} of {len(entries)}", tone=Tone.GOOD)
-        if sysroot == SYSTEM and roots:
-            out.show("next: cmakeys keyring apply takes the roots out of the kernel", tone=Tone.NOTE)
+        if roots:
+            out.data = {**data, "kernel": take_effect(out, after_it, sysroot, wanted=not no_apply)}
 
 
 @app.command("list")
@@ -136,6 +141,7 @@ def remove(
     ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    no_apply: NoApply = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -150,7 +156,8 @@ def remove(
 
         store = RootStore(sysroot)
         found = chosen(store, entry, source)
-        out.data = {"entries": [deny_data(each) for each in found], "dry_run": dry_run}
+        data = {"entries": [deny_data(each) for each in found], "dry_run": dry_run}
+        out.data = {**data, "kernel": None}
         _show(out, found)
         if dry_run:
             store.check_writable()
@@ -158,9 +165,12 @@ def remove(
             return
         if not yes:
             out.confirm(f"deny {'this' if len(found) == 1 else f'these {len(found)}'} no longer?", hint="--yes")
+        before = store.load().anchors()
+        roots = _commit(out, store, "deny-remove", reason, state_directory(sysroot, state_dir), removed=found)
         out.changed = True
-        _commit(out, store, "deny-remove", reason, state_directory(sysroot, state_dir), removed=found)
         out.show(f"removed {len(found)}", tone=Tone.GOOD)
+        if roots.anchors() != before:
+            out.data = {**data, "kernel": take_effect(out, roots, sysroot, wanted=not no_apply)}
         denials = store.inspect().denials
         for each in found:
             others = denials.get(each, ())
@@ -244,15 +254,15 @@ def _commit(
     *,
     added: Sequence[DenyEntry] = (),
     removed: Sequence[DenyEntry] = (),
-) -> None:
-    """Make the change as one transaction, which `roots undo` can take back."""
+) -> RootSet:
+    """Make the change as one transaction, which `roots undo` can take back; the roots afterwards."""
     from cmakeys.roots.ledger import Ledger
     from cmakeys.roots.transaction import Transaction
 
     entries = (*added, *removed)
     subject = entries[0].words if len(entries) == 1 else f"{len(entries)} entries"
     ledger = Ledger(store, state)
-    ledger.commit(
+    afterwards = ledger.commit(
         Transaction(
             action,
             subject,
@@ -266,3 +276,4 @@ def _commit(
     )
     if ledger.recovered:
         out.warn(ledger.recovered)
+    return afterwards

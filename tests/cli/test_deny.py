@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from cmakeys.cli import deny as deny_module
+from cmakeys.cli.output import Output
 from cmakeys.devices.register import Register
 from cmakeys.roots.deny import DenyKind, entry_about
 from cmakeys.roots.journal import Journal
 from cmakeys.roots.ledger import Ledger
 from cmakeys.roots.record import render_deny, render_pem
 from cmakeys.roots.root import Root
+from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.store import RUN, RootStore
 from tests.cli.machine import Machine, Said
 from tests.devices.samples import sample
@@ -149,6 +152,23 @@ def test_what_cannot_be_meant_is_refused_and_nothing_is_changed(
     assert deny(machine, "add", *resolved).code == code
     assert RootStore(machine.sysroot).load().deny == ()
     assert actions(machine) == []
+
+
+def test_the_kernel_follows_where_roots_are_concerned_and_only_there(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[list[str], bool]] = []
+
+    def take_effect(_out: Output, roots: RootSet, _sysroot: Path, *, wanted: bool) -> None:
+        told.append(([root.name for root in roots.anchors()], wanted))
+
+    monkeypatch.setattr(deny_module, "take_effect", take_effect)
+    deny(machine, "add", file(machine, "leaf.pem"))
+    deny(machine, "remove", LEAF.certificate.fingerprint, "--yes")
+    assert told == []
+    deny(machine, "add", file(machine, "root.pem"))
+    deny(machine, "remove", ROOT.certificate.fingerprint, "--yes", "--no-apply")
+    assert told == [([], True), (["acme"], False)]
 
 
 def test_a_dry_run_changes_nothing_and_says_whom_it_would_concern(machine: Machine) -> None:
