@@ -12,7 +12,7 @@ from cmakeys.roots.bundle_acceptance import Acceptance
 from cmakeys.roots.bundle_import import BundleImport
 from cmakeys.roots.root import Root
 from cmakeys.roots.signed_bundle import Bundle, BundledRoot, SignedBundle, time_text
-from cmakeys.roots.signer import SignerKey, Signers
+from cmakeys.roots.signer import Signers
 from cmakeys.roots.transaction import Transition
 
 
@@ -69,7 +69,7 @@ def bundle_data(bundle: Bundle, digest: str) -> dict[str, object]:
         "expires": bundle.expires,
         "signers": {
             "threshold": bundle.signers.threshold,
-            "keys": [{"id": key.id, "algorithm": key.algorithm} for key in _sorted(bundle.signers)],
+            "keys": [{"id": key.id, "algorithm": key.algorithm} for key in bundle.signers.keys],
         },
         "roots": [_root_data(root) for root in bundle.roots],
         "deny": [deny_data(entry) for entry in bundle.deny],
@@ -157,13 +157,8 @@ def _change(change: Transition) -> list[Line]:
 
 def _key_lines(signers: Signers, signed: frozenset[str]) -> Sequence[Line]:
     return [
-        Line(f"    {'+' if key.id in signed else '-'} {key.algorithm or 'unknown'} {key.id}")
-        for key in _sorted(signers)
+        Line(f"    {'+' if key.id in signed else '-'} {key.algorithm or 'unknown'} {key.id}") for key in signers.keys
     ]
-
-
-def _sorted(signers: Signers) -> list[SignerKey]:
-    return sorted(signers.keys, key=lambda key: key.id)
 
 
 def _root_data(root: BundledRoot) -> dict[str, object]:

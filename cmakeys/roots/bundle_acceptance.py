@@ -133,7 +133,7 @@ def _accept_one(signed: SignedBundle, remembered: Remembered | None, named: Name
         own,
         tuple(_uncounted(signed, own, remembered)),
         remembered is not None and remembered.digest == signed.digest,
-        remembered is not None and remembered.signers.same_as != bundle.signers.same_as,
+        remembered is not None and remembered.signers != bundle.signers,
     )
 
 

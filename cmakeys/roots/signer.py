@@ -160,7 +160,8 @@ class Signers:
     keys: tuple[SignerKey, ...]
 
     def __post_init__(self) -> None:
-        """Refuse a key twice and a threshold that nobody or everybody reaches."""
+        """Sort the keys, so that equal signers are equal values, and refuse what could not be met or not be counted."""
+        object.__setattr__(self, "keys", tuple(sorted(self.keys, key=lambda key: key.id)))
         if not 1 <= len(self.keys) <= MAX_KEYS:
             raise UsageProblem(f"{len(self.keys)} keys, where 1 to {MAX_KEYS} are allowed")
         if len({key.id for key in self.keys}) != len(self.keys):
@@ -169,11 +170,6 @@ class Signers:
             raise UsageProblem(
                 f"a threshold of {self.threshold} with {len(self.keys)} keys", hint="1 at least, all keys at most"
             )
-
-    @property
-    def same_as(self) -> tuple[int, frozenset[str]]:
-        """What has to be equal for two of these to ask for the same."""
-        return self.threshold, frozenset(key.id for key in self.keys)
 
     def signed(self, message: bytes, signatures: Mapping[str, bytes]) -> frozenset[str]:
         """The ids of those keys that have signed; `signatures` are by the ids of keys, so that none counts twice."""
@@ -198,7 +194,7 @@ def render_signers(signers: Signers) -> dict[str, object]:
     """The same as nested text."""
     return {
         "threshold": signers.threshold,
-        "keys": sorted(base64_text(key.spki) for key in signers.keys),
+        "keys": [base64_text(key.spki) for key in signers.keys],
     }
 
 

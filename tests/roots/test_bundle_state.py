@@ -24,10 +24,7 @@ def test_what_is_saved_is_loaded_and_nothing_saved_is_nothing(tmp_path: Path) ->
     assert load_state(tmp_path, "acme") is None
     assert load_all(tmp_path / "none") == ()
     save_state(tmp_path, FIRST, instead_of=None)
-    loaded = load_state(tmp_path, "acme")
-    assert loaded is not None
-    assert replace(loaded, signers=FIRST.signers) == FIRST
-    assert loaded.signers.same_as == FIRST.signers.same_as
+    assert load_state(tmp_path, "acme") == FIRST
     assert [path.name for path in (tmp_path / "bundles").iterdir()] == ["acme.json"]
 
 
