@@ -141,6 +141,13 @@ def _ends_soon(status: Status) -> Step | None:
     return Step(("roots", "lint"), f"{soon[0].name} ends on {soon[0].not_after:%Y-%m-%d}") if soon else None
 
 
+def _staged(status: Status) -> Step | None:
+    staged = status.roots.staged if isinstance(status.roots, Roots) else ()
+    return (
+        Step(("roots", "trust", staged[0]), f"{staged[0]} is staged, so no chain may end in it yet") if staged else None
+    )
+
+
 def _wrong(status: Status) -> Step | None:
     return Step(("status", "--json"), status.bad[0]) if status.bad else None
 
@@ -165,6 +172,7 @@ RULES: tuple[Rule, ...] = (
     _unreachable,
     _overlap_over,
     _ends_soon,
+    _staged,
     _wrong,
     _forbidden,
 )

@@ -36,7 +36,7 @@ from tests.status.machines import MACHINES
         (machines.UNREACHABLE, "cmakeys check nic1"),
         (machines.NO_DEVICES, "cmakeys devices scan"),
         (machines.BUSY, ""),
-        (machines.ROTATING, ""),
+        (machines.ROTATING, "cmakeys roots trust acme-2041"),
         (machines.OVERLAP_OVER, "cmakeys roots rotate acme --finish"),
         (machines.TAMPERED, "cmakeys status --json"),
     ],
