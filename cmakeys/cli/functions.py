@@ -6,7 +6,8 @@ They are registered in `cmakeys.cli.devices`. None of them judges: what a device
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from cmakeys.reports.terminal import Tone
 if TYPE_CHECKING:
     from cmakeys.devices.functions import FunctionEntry
     from cmakeys.devices.reauthentication import Reauthentication
+    from cmakeys.devices.signature_listener import Hearing
     from cmakeys.devices.signatures import LoggedSignature
     from cmakeys.devices.sysfs import Sysfs
     from cmakeys.evidence.kernel import LogFinding
@@ -192,8 +194,11 @@ def recheck(
                 words = read_verdict(tree, entry.folder).words
                 out.show(f"would ask the kernel again about {entry.address}: {words}", tone=Tone.NOTE)
             return
-        attempts = reauthenticate_all(tree, chosen, timeout, secrets.token_bytes)
-        findings = [_of_attempt(tree, attempt) for attempt in attempts]
+        with _listening(sysfs) as heard:
+            attempts = reauthenticate_all(tree, chosen, timeout, secrets.token_bytes)
+        for trouble in heard.problems:
+            out.warn(trouble, object="announced signatures")
+        findings = [_of_attempt(tree, attempt, heard) for attempt in attempts]
         out.changed = any(attempt.changed for attempt in attempts)
         out.data = {
             "functions": [recheck_data(*pair) for pair in zip(attempts, findings, strict=True)],
@@ -253,16 +258,31 @@ def _chosen(tree: Sysfs, wanted: Sequence[str], *, all_functions: bool) -> tuple
     return chosen
 
 
-def _of_attempt(tree: Sysfs, attempt: Reauthentication) -> LogFinding | None:
-    """The signature that the kernel has just received, known by the nonce it was given; None without one."""
+@contextmanager
+def _listening(sysfs: Path) -> Iterator[Hearing]:
+    """Hear the signatures that this kernel announces; a tree that is not its sysfs has none."""
+    from cmakeys.devices.signature_listener import Hearing, listening
+
+    if sysfs != SYSFS:
+        yield Hearing()
+        return
+    with listening() as heard:
+        yield heard
+
+
+def _of_attempt(tree: Sysfs, attempt: Reauthentication, heard: Hearing) -> LogFinding | None:
+    """The signature that the kernel has just received: announced, or in the log under the nonce it was given."""
+    from cmakeys.devices.signature_event import of_device
     from cmakeys.devices.signatures import read_log
 
     nonce = attempt.nonce
-    if nonce is None:
-        return None
-    entries = read_log(tree, attempt.function.folder, SHOWN_SIGNATURES)
-    newest = next((entry for entry in entries if entry.requester_nonce == nonce), None)
-    return _examine(tree, attempt.function, newest, nonce) if newest else None
+    folder = attempt.function.folder
+    devpath = "/" + str(folder.resolve().relative_to(tree.root.resolve()))
+    announced = [event.signature for event in of_device(heard.events, devpath)]
+    if nonce is not None:
+        announced = [entry for entry in announced if entry.requester_nonce == nonce]
+        announced += [entry for entry in read_log(tree, folder, SHOWN_SIGNATURES) if entry.requester_nonce == nonce]
+    return _examine(tree, attempt.function, announced[0], nonce) if announced else None
 
 
 def _examine(tree: Sysfs, entry: FunctionEntry, logged: LoggedSignature, nonce: bytes | None = None) -> LogFinding:

@@ -1,8 +1,8 @@
 """Which generic netlink families about devices this kernel has: `spdm` of the SPDM series, `pci-tsm` of a proposal.
 
-Asking needs no privilege. Neither family is in a released kernel; where one is found, the kernel is of a series, and
-that is all that is said: `spdm` only announces signatures while somebody listens and answers no question about those of
-the past, and the numbers of `pci-tsm` may still change (kernel-abi 5).
+Asking needs no privilege. Neither family is in a released kernel; where one is found, the kernel is of a series. `spdm`
+announces signatures while somebody listens (`signature_listener.py`) and answers no question about those of the past;
+the numbers of `pci-tsm` may still change, so no more is said of it than that it is there (kernel-abi 5).
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ linux/genetlink.h).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from cmakeys.errors import EnvironmentProblem
 
@@ -27,6 +27,11 @@ CTRL_CMD_GETFAMILY = 3
 CTRL_ATTR_FAMILY_ID = 1
 CTRL_ATTR_FAMILY_NAME = 2
 CTRL_ATTR_VERSION = 3
+CTRL_ATTR_MCAST_GROUPS = 7
+CTRL_ATTR_MCAST_GRP_NAME = 1
+CTRL_ATTR_MCAST_GRP_ID = 2
+NLMSG_DONE = 3
+NLM_F_MULTI = 2
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -61,11 +66,12 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A generic netlink family that the kernel has."""
+    """A generic netlink family that the kernel has; `groups` are the numbers of its multicast groups by name."""
 
     name: str
     number: int
     version: int
+    groups: Mapping[str, int] = field(default_factory=dict)
 
 
 def push_messages(messages: Iterable[Message]) -> bytes:
@@ -148,7 +154,32 @@ def pull_family(message: Message) -> Family:
     if not 1 < len(name) <= MAX_NAME + 1 or not name.endswith(b"\0") or len(number) != 2 or len(version) != 4:
         raise NetlinkProblem("the answer describes a family without name or number")
     text = name[:-1].decode("ascii", "backslashreplace")
-    return Family(text, struct.unpack("=H", number)[0], struct.unpack("=I", version)[0])
+    groups = _pull_groups(values.get(CTRL_ATTR_MCAST_GROUPS, b""))
+    return Family(text, struct.unpack("=H", number)[0], struct.unpack("=I", version)[0], groups)
+
+
+def _pull_groups(data: bytes) -> dict[str, int]:
+    """The nested list of multicast groups. Raises `NetlinkProblem`."""
+    groups: dict[str, int] = {}
+    for entry in pull_attributes(data):
+        values = {one.kind: one.data for one in pull_attributes(entry.data)}
+        name, number = values.get(CTRL_ATTR_MCAST_GRP_NAME, b""), values.get(CTRL_ATTR_MCAST_GRP_ID, b"")
+        if not 1 < len(name) <= MAX_NAME + 1 or not name.endswith(b"\0") or len(number) != 4:
+            raise NetlinkProblem("a multicast group has no name or no number")
+        groups[name[:-1].decode("ascii", "backslashreplace")] = struct.unpack("=I", number)[0]
+    return groups
+
+
+def generic_command(payload: bytes) -> tuple[int, bytes]:
+    """The command of a generic netlink message, and its attributes. Raises `NetlinkProblem`."""
+    if len(payload) < _GENERIC.size:
+        raise NetlinkProblem(f"a generic netlink message of {len(payload)} bytes")
+    return _GENERIC.unpack_from(payload)[0], payload[_GENERIC.size :]
+
+
+def push_command(command: int, attributes: Iterable[Attribute]) -> bytes:
+    """The payload of a generic netlink message."""
+    return _GENERIC.pack(command, 1, 0) + push_attributes(attributes)
 
 
 def _aligned(length: int) -> int:
