@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from cmakeys.reports.declaration import change_data
 from cmakeys.reports.deny import deny_data, deny_lines
 from cmakeys.reports.layout import WIDTH, Line, shorten, wrap
+from cmakeys.reports.roots import constraints_data, limits
 from cmakeys.reports.terminal import Tone
 from cmakeys.roots.bundle_acceptance import Acceptance
 from cmakeys.roots.bundle_import import BundleImport
-from cmakeys.roots.root import Root
+from cmakeys.roots.root import Constraints, Root
 from cmakeys.roots.signed_bundle import Bundle, BundledRoot, SignedBundle, time_text
 from cmakeys.roots.signer import Signers
 from cmakeys.roots.transaction import Transition
@@ -42,8 +44,9 @@ def import_report(plan: BundleImport) -> list[Line]:
     changes = plan.transaction.effective
     lines += [line for change in changes for line in _change(change)]
     for entry in plan.transaction.deny_added:
-        first, *rest = deny_lines(entry)
-        lines += [Line(f"+ deny {first}", Tone.BAD), *(Line(f"  {shorten(text, WIDTH - 2)}") for text in rest)]
+        _, *details = deny_lines(entry)
+        lines += [Line(f"+ deny {entry.kind.value}", Tone.BAD), Line(f"    {entry.sha256}")]
+        lines += [Line(f"    {shorten(text.strip(), WIDTH - 4)}") for text in details]
     lines += [Line(f"! {root.name}: believed no longer, a deny entry comes", Tone.BAD) for root in plan.denied]
     for passed in plan.passed:
         lines += [
@@ -144,15 +147,42 @@ def _change(change: Transition) -> list[Line]:
             Line(f"{mark} {root.name} {root.state.value}", tone),
             Line(f"    {shorten(root.certificate.subject, WIDTH - 4)}"),
             Line(f"    sha256 {root.fingerprint}"),
+            *_may(root.constraints),
+            *_until(root.distrust_after),
         ]
     words = []
     if before.state is not after.state:
         words.append(f"{before.state.value} becomes {after.state.value}")
     if before.constraints != after.constraints:
         words.append("other constraints")
-    if before.distrust_after != after.distrust_after and after.distrust_after is not None:
-        words.append(f"distrusts leaves after {after.distrust_after:%Y-%m-%d}")
-    return [Line(f"~ {after.name}: {'; '.join(words)}", Tone.WARNING)]
+    if before.distrust_after != after.distrust_after:
+        words.append("another day of distrust")
+    return [
+        Line(f"~ {after.name}: {'; '.join(words)}", Tone.WARNING),
+        *(_both(_may(before.constraints), _may(after.constraints))),
+        *(_both(_until(before.distrust_after), _until(after.distrust_after))),
+    ]
+
+
+def _both(before: list[Line], after: list[Line]) -> list[Line]:
+    """Lines that differ, those of before and those of after; nothing where they are the same."""
+    if before == after:
+        return []
+    return [
+        *(Line(f"  - {line.text[4:]}", Tone.BAD) for line in before),
+        *(Line(f"  + {line.text[4:]}", Tone.GOOD) for line in after),
+    ]
+
+
+def _may(constraints: Constraints) -> list[Line]:
+    """What a root may vouch for."""
+    found = [f"only for {limit}" for limit in limits(constraints)] or ["for any device"]
+    found.append(f"leaf name {constraints.leaf_name.value}")
+    return [Line(line) for text in found for line in wrap(text, "    ", "      ")]
+
+
+def _until(day: datetime | None) -> list[Line]:
+    return [] if day is None else [Line(f"    no leaf issued after {time_text(day)}")]
 
 
 def _key_lines(signers: Signers, signed: frozenset[str]) -> Sequence[Line]:
@@ -166,6 +196,7 @@ def _root_data(root: BundledRoot) -> dict[str, object]:
         "name": root.name,
         "sha256": root.fingerprint,
         "subject": root.certificate.subject,
+        "constraints": constraints_data(root.constraints),
         "distrust_after": root.distrust_after,
     }
 
