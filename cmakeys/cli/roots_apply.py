@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmakeys.cli.actor import actor
+from cmakeys.cli.effect import NoApply, take_effect
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, Json, StateDir, Sysroot, state_directory
-from cmakeys.cli.output import verb
-from cmakeys.reports.terminal import Tone
+from cmakeys.cli.output import Output, verb
 
 if TYPE_CHECKING:
+    from cmakeys.reports.layout import Line
     from cmakeys.roots.reconciliation import Bounds
 
 STDIN = "-"
@@ -39,6 +41,7 @@ def apply(
         bool, typer.Option("--allow-empty", help="Go on although no trusted root would be left.")
     ] = False,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")] = "",
+    no_apply: NoApply = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     json: Json = False,
@@ -61,30 +64,38 @@ def apply(
         from cmakeys.roots.transaction import Transaction
 
         source, folder = ("stdin", Path()) if file == STDIN else (file, Path(file).parent)
-        data = _document(file)
-        declaration = read_declaration(data, source, lambda name: _certificate(folder / name))
+        document = _document(file)
+        declaration = read_declaration(document, source, lambda name: _certificate(folder / name))
         recovered = "" if check else settle(sysroot, state_directory(sysroot, state_dir))
         if recovered:
             out.warn(recovered)
         store = RootStore(sysroot)
         bounds = _bounds(source, reason, sysroot, state_dir)
         found = reconcile(declaration, store.load(), bounds, own_denials=store.own_denials(), allow_empty=allow_empty)
-        if out.json:  # the difference between two large sets costs more than all the rest
-            out.data = reconciliation_data(found, source, check=check)
+        # The difference between two large sets costs more than all the rest.
+        data = {**reconciliation_data(found, source, check=check), "effect": None} if out.json else {}
+        out.data = data or None
         for problem in found.problems:
             out.problem(problem)
         if found.problems:
             return
-        if found.changed and not check:
-            detail = {"declaration": sha256(data).hexdigest()}
-            changes = (found.changes, bounds.now, actor(), reason, found.deny, found.allow)
-            ledger = Ledger(store, state_directory(sysroot, state_dir))
-            ledger.commit(Transaction("roots-apply", source, *changes, detail))
-        out.changed = found.changed
-        for line in reconciliation_report(found, source, as_diff=diff, check=check):
-            out.show(line.text, tone=line.tone)
-        if found.changed and not check and sysroot == SYSTEM:
-            out.show("next: cmakeys keyring apply puts this into effect in the kernel", tone=Tone.NOTE)
+        lines = reconciliation_report(found, source, as_diff=diff, check=check)
+        if not found.changed or check:
+            out.changed = found.changed
+            _show(out, lines)
+            return
+        detail = {"declaration": sha256(document).hexdigest()}
+        changes = (found.changes, bounds.now, actor(), reason, found.deny, found.allow)
+        ledger = Ledger(store, state_directory(sysroot, state_dir))
+        roots = ledger.commit(Transaction("roots-apply", source, *changes, detail))
+        out.changed = True
+        _show(out, lines)
+        out.data = {**data, "effect": take_effect(out, roots, sysroot, wanted=not no_apply)}
+
+
+def _show(out: Output, lines: Sequence[Line]) -> None:
+    for line in lines:
+        out.show(line.text, tone=line.tone)
 
 
 def _document(file: str) -> bytes:

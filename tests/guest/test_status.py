@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cmakeys.emulator.faults import FAULTS
+from cmakeys.roots.record import render_pem
 from tests.guest import inside
 from tests.guest.conftest import Room
 from tests.guest.machine import Guest
@@ -61,3 +62,14 @@ def test_a_plain_user_learns_what_is_not_hers_to_see(guest: Guest) -> None:
     assert done.code == 0, done
     assert [gap["code"] for gap in done.json["data"]["unknown"] if gap["part"] == "kernel"] == ["not-permitted"]
     assert done.json["data"]["roots"]["anchors"] == 1
+
+
+def test_a_declared_set_is_in_the_kernel_as_soon_as_it_is_applied(guest: Guest) -> None:
+    root = vendor().certificate
+    pem = "".join(f"    {line}\n" for line in render_pem(root).decode().splitlines())
+    text = f"schema: 1\nprune: true\nroots:\n- name: acme\n  fingerprint: {root.fingerprint}\n  certificate: |\n{pem}"
+    done = guest.cmakeys("roots", "apply", "-f", "-", "--json", data=text.encode()).check().json
+    assert done["changed"] is True
+    assert done["data"]["effect"]["added"] == ["acme"]
+    assert "kernel    .cma in step with the roots: 1 there" in lines(guest)
+    assert guest.cmakeys("roots", "apply", "-f", "-", "--json", data=text.encode()).check().json["changed"] is False
