@@ -50,7 +50,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "bindguard": frozenset({"devices", "roots", "files"}),
     "check": BELOW_CHECK | {"witness"},
     "status": BELOW_CHECK | {"clock", "config"},
-    "doctor": BELOW_CHECK | {"status"},
+    "doctor": BELOW_CHECK | {"status", "config"},
     "config": frozenset({"roots", "verify"}),
     "witness": frozenset({"x509", "devices", "roots", "keyring", "verify"}),
     "offline": frozenset({"witness", "x509", "roots", "evidence", "verify"}),

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from cmakeys.config import load_config
 from cmakeys.doctor.model import Finding, Group, Severity
+from cmakeys.roots.catalogue import load_catalogue
 from cmakeys.roots.store import RootStore
 from cmakeys.status.model import Devices, Gap, JournalState, Kernel, Roots, Status
 from cmakeys.x509.lint import Severity as LintSeverity
@@ -28,10 +30,13 @@ def roots(status: Status, sysroot: Path) -> Iterator[Finding]:
         return
     yield _counted(status.roots)
     anchors = RootStore(sysroot).inspect().root_set.anchors()
+    expiry, test_roots = load_config(sysroot).policy.root_expiry, load_catalogue().test_roots
     found = Counter(
         finding.severity
         for root in anchors
-        for finding in lint_anchor(root.certificate, now=status.now, clock_fault=status.clock_fault)
+        for finding in lint_anchor(
+            root.certificate, now=status.now, expiry=expiry, clock_fault=status.clock_fault, test_roots=test_roots
+        )
     )
     errors, warnings = found[LintSeverity.ERROR], found[LintSeverity.WARNING]
     if errors or warnings:

@@ -104,3 +104,9 @@ def test_every_algorithm_of_this_kernel_gets_an_answer() -> None:
     findings = tuple(kernel.algorithms())
     text = " ".join(finding.message for finding in findings)
     assert all(name in text for name in ("RSA", "P-256", "P-384", "P-521", "ML-DSA-65"))
+
+
+def test_a_kernel_whose_securityfs_has_no_such_file_has_no_lockdown(tree: Tree) -> None:
+    tree.put(tree.root / "kernel/security/lsm", b"capability\n")
+    (finding,) = kernel.lockdown(tree.sysfs)
+    assert (finding.severity, finding.message) == (Severity.GOOD, "this kernel has no lockdown")
