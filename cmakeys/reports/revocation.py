@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from textwrap import wrap
 
 from cmakeys.revocation.sources import Source, SourceKind
 from cmakeys.roots.deny import serial_text
@@ -11,7 +12,7 @@ from cmakeys.x509.ocsp import OcspResponse
 
 
 def record_data(record: RevocationList | OcspResponse, now: datetime) -> dict[str, object]:
-    """A list or response as data; `fresh` says whether the next one is not due yet."""
+    """A list or response as data; `fresh` says whether the next one is not due yet, `entries` is null for one refused."""
     due = _due(record)
     data: dict[str, object] = {
         "sha256": record.sha256,
@@ -21,7 +22,8 @@ def record_data(record: RevocationList | OcspResponse, now: datetime) -> dict[st
         "refusal": record.refusal,
     }
     if isinstance(record, RevocationList):
-        return {"kind": "crl", **data, "issuer": record.issuer, "number": record.number, "entries": len(record.entries)}
+        entries = None if record.refusal else len(record.entries)
+        return {"kind": "crl", **data, "issuer": record.issuer, "number": record.number, "entries": entries}
     return {
         "kind": "ocsp",
         **data,
@@ -38,11 +40,12 @@ def record_lines(record: RevocationList | OcspResponse, now: datetime) -> list[s
     else:
         dates += f", the next one {'is' if now <= due else 'was'} due on {due:%Y-%m-%d}"
     if isinstance(record, RevocationList):
-        lines = [f"list by {record.issuer or 'an empty name'}", f"{len(record.entries)} revoked; {dates}"]
+        count = "" if record.refusal else f"{len(record.entries)} revoked; "
+        lines = [f"list by {record.issuer or 'an empty name'}", count + dates]
     else:
         answers = [f"{serial_text(one.serial)} is {one.answer.value}" for one in record.statements[:4]]
         lines = [f"OCSP response: {', '.join(answers)}", dates]
-    return [*lines, f"of no use: {record.refusal}"] if record.refusal else lines
+    return [*lines, *wrap(f"of no use: {record.refusal}", 78)] if record.refusal else lines
 
 
 def source_data(source: Source) -> dict[str, object]:

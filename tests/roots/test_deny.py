@@ -15,9 +15,10 @@ from cmakeys.roots.deny import DenyEntry, DenyIndex, DenyKind, entry_about, pars
 from cmakeys.roots.document import DocumentProblem
 from cmakeys.roots.ledger import Ledger
 from cmakeys.roots.record import read_deny, render_deny
+from cmakeys.roots.root import LifeCycle
 from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.store import ETC, USR, RootStore
-from cmakeys.roots.transaction import Transaction
+from cmakeys.roots.transaction import Transaction, Transition
 from tests.roots.trust import put, root
 from tests.x509.pki import FOREVER, LEAF_USAGE, NOT_BEFORE, Issued, issue
 
@@ -206,6 +207,16 @@ def test_an_entry_wins_over_a_copy_that_is_imported_later(tmp_path: Path, kind: 
     put(tmp_path / USR, A)  # as a package brings it, past every rule
     assert store.load().roots == (A,)
     assert store.load().anchors() == ()
+
+
+@pytest.mark.parametrize("state", [LifeCycle.TRUSTED, LifeCycle.RETIRING])
+def test_an_entry_wins_over_a_root_that_a_bundle_or_a_declaration_brings(tmp_path: Path, state: LifeCycle) -> None:
+    store = RootStore(tmp_path)
+    store.deny(entry_about(A.certificate, DenyKind.KEY, "stolen"))
+    brought = Transition(None, root("a", state=state))
+    with pytest.raises(Refused, match="stolen"):
+        Ledger(store, tmp_path / "state").commit(Transaction("bundle-import", "acme", (brought,), NOT_BEFORE, "ada"))
+    assert store.load().roots == ()
 
 
 def test_entries_of_all_directories_count_and_only_our_own_is_taken_back(tmp_path: Path) -> None:
