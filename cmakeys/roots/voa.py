@@ -62,7 +62,7 @@ class VerifierTree:
 
 def check_os(text: str) -> str:
     """An os identifier, `ID[:VERSION_ID[:VARIANT_ID[:IMAGE_ID[:IMAGE_VERSION]]]]`; `UsageProblem` for anything else."""
-    if not _OS.fullmatch(text) or text.endswith(":") or text in (".", ".."):
+    if not _is_os(text):
         raise UsageProblem(f"{text[:80]!r} is no os identifier", object="--os", hint="as debian or fedora:43:server")
     return text
 
@@ -71,9 +71,13 @@ def os_identifiers(release: str) -> tuple[str, ...]:
     """The identifiers that os-release gives, from `ID` alone to all of it; `linux` where it has no ID."""
     values = {match[1]: match[3] for match in _RELEASE.finditer(release)}
     parts = [values.get(part, "") for part in _PARTS]
-    parts[0] = parts[0] or "linux"
+    parts[0] = parts[0] if _is_os(parts[0]) else "linux"
     found = (":".join(parts[:number]).rstrip(":") for number in range(1, len(parts) + 1))
-    return tuple(dict.fromkeys(name for name in found if _OS.fullmatch(name)))
+    return tuple(dict.fromkeys(found))
+
+
+def _is_os(text: str) -> bool:
+    return bool(_OS.fullmatch(text)) and not text.endswith(":") and text not in (".", "..")
 
 
 def system_identifiers(sysroot: Path) -> tuple[str, ...]:

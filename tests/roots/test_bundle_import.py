@@ -128,6 +128,15 @@ def test_a_denial_wins_over_a_root_of_the_same_bundle_and_over_one_that_is_here(
     assert [each.name for each in done.after.anchors()] == ["c"]
 
 
+def test_another_certificate_of_a_distrusted_key_is_passed_over() -> None:
+    lost, twin = issue("lost CA", number=7), issue("renewed CA", number=7)
+    assert lost.certificate.spki_fingerprint == twin.certificate.spki_fingerprint
+    known = RootSet((Root("lost", lost.certificate, LifeCycle.DISTRUSTED),))
+    done = plan((Root("renewed", twin.certificate),), known)
+    assert [each.why for each in done.passed] == ["its key is distrusted here"]
+    assert states(done) == {"lost": "distrusted"}
+
+
 def test_a_certificate_that_no_root_may_have_is_passed_over_and_the_others_come() -> None:
     weak = Root("weak", issue("leaf", ca=False).certificate)
     done = plan((weak, A))
