@@ -64,7 +64,8 @@ def _finish_blocks(
         blocks.append(
             Block("new-not-trusted", f"its successor is {state}, so nothing would stand in for it", name, _abort(old))
         )
-    if new is not None and not new.certificate.never_expires and new.certificate.not_after < at.now:
+    ended = new is not None and not new.certificate.never_expires and new.certificate.not_after < at.now
+    if new is not None and ended and not at.clock_fault:
         blocks.append(Block("expired", f"expired on {day(new.certificate.not_after)}", new.name, _abort(old)))
     waiting = _predecessor(known, old)
     if waiting is not None:
@@ -108,6 +109,10 @@ def plan_abort(known: RootSet, old: Root, at: Circumstances) -> RotationPlan:
             changes += _put_back(new, rotation.successor_was)
     views = views_of(known, changed(known, changes), old, new, at)
     blocks = [] if running is not None else [_not_under_way(old)]
+    denied = known.denied(old.certificate)
+    if denied is not None:
+        hint = "a deny entry always wins; take it back first if it is wrong: cmakeys deny list"
+        blocks.append(Block("old-denied", f"denied by its {denied.words}", old.name, hint))
     blocks += [
         Block(
             "still-needed",

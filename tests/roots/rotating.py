@@ -88,6 +88,8 @@ def planned(known: RootSet, row: Row, step: Step) -> RotationPlan:
 def disturbed(known: RootSet, what: str) -> RootSet:
     """The roots after somebody did something else to one of them."""
     name, _, state = what.partition(":")
+    if state == "denied":
+        return replace(known, deny=(*known.deny, DenyEntry(DenyKind.CERTIFICATE, certificate(name).fingerprint)))
     others = tuple(each for each in known.roots if each.name != name)
     if state == "-":
         return replace(known, roots=others)

@@ -527,6 +527,39 @@ ROWS = (
         ),
     ),
     Row(
+        "a successor that is denied meanwhile stands in for nobody",
+        (
+            START,
+            Step("disturb new:denied", 3, "-new", verdicts="on-old:degraded"),
+            Step("finish", 31, refused="new-not-trusted"),
+            Step("abort", 32, roots="new:staged old:trusted", verdicts="on-old:trusted"),
+        ),
+    ),
+    Row(
+        "an old root that is denied meanwhile is retired, and not trusted again",
+        (
+            START,
+            Step("disturb old:denied", 3, "-old", verdicts="on-old:rejected"),
+            Step("abort", 4, refused="old-denied"),
+            Step("finish", 31, roots="old:retired", verdicts="on-old:rejected"),
+        ),
+    ),
+    Row(
+        "a successor that ended meanwhile stands in for nobody",
+        (
+            Step(
+                "start old ending",
+                swap="+ending",
+                roots="ending:trusted old:retiring",
+                verdicts="on-old:degraded",
+                overlap=1,
+            ),
+            Step("finish", 31, refused="expired"),
+            Step("finish", 31, refused="clock", clock_fault="it is 1970"),
+        ),
+        roots="old",
+    ),
+    Row(
         "an old root that is distrusted meanwhile has no rotation any more",
         (
             START,
