@@ -12,7 +12,7 @@ from cmakeys.x509.ocsp import OcspResponse
 
 
 def record_data(record: RevocationList | OcspResponse, now: datetime) -> dict[str, object]:
-    """A list or response as data; `fresh` says whether the next one is not due yet, `entries` is null for one refused."""
+    """A list or response as data; `fresh`: the next one is not due yet; `entries` is null for a list refused."""
     due = _due(record)
     data: dict[str, object] = {
         "sha256": record.sha256,
