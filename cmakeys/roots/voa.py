@@ -184,7 +184,7 @@ class _Reader:
         found: dict[str, Certificate] = {}
         masked = {_stem(name) for name in self.masks}
         for path in self.files:
-            if path.name in self.masks or _stem(path.name) in masked:
+            if path.name in self.masks:
                 continue
             certificate = self._certificate(path)
             if certificate is not None and certificate.fingerprint not in masked:
