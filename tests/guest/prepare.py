@@ -26,7 +26,18 @@ from tests.guest.packages import Apt, Unavailable
 from tests.transports.qtest import why_not as why_no_qemu
 
 HERE = Path(__file__).resolve().parent
-PROGRAMS = {"busybox": "busybox-static", "keyctl": "keyutils", "gcc-12": "gcc-12", "make": "make", "zstd": "zstd"}
+PROGRAMS = {
+    "busybox": "busybox-static",
+    "keyctl": "keyutils",
+    "gcc-12": "gcc-12",
+    "make": "make",
+    "zstd": "zstd",
+    "mke2fs": "e2fsprogs",
+}
+"""What is needed, and the package it is in."""
+
+
+SEARCH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,7 @@ def prepare(say: Callable[[str], None]) -> None:
         wanted = recipe()
         have = _manifest(parts)
         todo = [part for part in wanted if have.get(part) != wanted[part]]
-        missing = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
+        missing = [package for program, package in PROGRAMS.items() if not shutil.which(program, path=SEARCH)]
         if not (todo or missing or why_no_qemu()):
             return
         apt = None
