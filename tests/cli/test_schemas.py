@@ -24,7 +24,7 @@ from cmakeys.emulator.pki import VendorAuthority
 from cmakeys.keyring.cma import open_keyring
 from cmakeys.roots.deny import DenyEntry, DenyKind, entry_about
 from cmakeys.roots.record import render_pem
-from cmakeys.roots.root import Constraints, Root
+from cmakeys.roots.root import Constraints, LifeCycle, Root
 from cmakeys.roots.signed_bundle import render_bundle
 from cmakeys.roots.store import RootStore
 from cmakeys.roots.voa import write_hierarchy
@@ -195,6 +195,24 @@ def declared(stage: Stage) -> Sequence[str]:
     return "-f", str(stage.file("roots.yaml", text.encode())), *stage.sysroot
 
 
+def in_state(stage: Stage, state: LifeCycle) -> Sequence[str]:
+    stage.store.add(Root("acme", vendor().certificate, state))
+    return stage.sysroot
+
+
+def removed(stage: Stage) -> Sequence[str]:
+    """A change that is in the journal, and can be taken back."""
+    stage.trusting()
+    assert stage.machine.run("roots", "remove", "acme", "--yes").code == 0
+    return stage.sysroot
+
+
+def no_journal(stage: Stage) -> Sequence[str]:
+    """A journal whose place something else has taken."""
+    (stage.folder / "var/lib/cmakeys/journal.jsonl").mkdir(parents=True)
+    return stage.sysroot
+
+
 DENIED = (DenyEntry(DenyKind.KEY, "ab" * 32, "leaked"),)
 
 
@@ -254,6 +272,13 @@ SUCCESSES: Mapping[str, Arguments] = {
     "roots-bundle-import": pruned,
     "roots-import-tree": lambda stage: (*hierarchy(stage), "--fingerprint", trust.root("new").fingerprint),
     "roots-rotate": rotated,
+    "roots-stage": lambda stage: (stage.pem, "--fingerprint", vendor().certificate.fingerprint, *stage.sysroot),
+    "roots-trust": lambda stage: ("acme", *in_state(stage, LifeCycle.STAGED)),
+    "roots-retire": lambda stage: ("acme", *stage.enrolled()),
+    "roots-distrust": lambda stage: ("acme", "--yes", *stage.enrolled()),
+    "roots-restore": lambda stage: ("acme", *in_state(stage, LifeCycle.RETIRED)),
+    "roots-history": removed,
+    "roots-undo": lambda stage: ("--yes", *removed(stage)),
     "roots-constrain": lambda stage: ("acme", "--pci-vendor", "15b3", "--slot", "7", "--yes", *stage.enrolled()),
     "deny-add": lambda stage: (stage.pem, "--after", "2027-01-31", *stage.enrolled()),
     "deny-list": denied,
@@ -300,6 +325,13 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "roots-bundle-import": (8, signed_bundle),
     "roots-import-tree": (8, hierarchy),
     "roots-rotate": (8, lambda stage: ("acme", "acme", *stage.enrolled())),
+    "roots-stage": (8, lambda stage: (stage.pem, *stage.sysroot)),
+    "roots-trust": (8, lambda stage: ("acme", *in_state(stage, LifeCycle.RETIRED))),
+    "roots-retire": (8, lambda stage: ("acme", *in_state(stage, LifeCycle.DISTRUSTED))),
+    "roots-distrust": (8, lambda stage: ("acme", *stage.trusting())),
+    "roots-restore": (8, lambda stage: ("acme", *in_state(stage, LifeCycle.DISTRUSTED))),
+    "roots-history": (1, no_journal),
+    "roots-undo": (3, lambda stage: ("--yes", *stage.sysroot)),
     "roots-constrain": (8, lambda stage: ("acme", "--slot", "7", *stage.enrolled())),
     "deny-add": (2, lambda stage: stage.sysroot),
     "deny-list": (2, broken_store),
