@@ -1,7 +1,8 @@
 """The guest's root file system: this Python, the packages that cmakeys needs, keyctl and busybox, on an ext4 image.
 
-Everything lies at the same path as here, so that the interpreter and its libraries find each other; what is left out is
-what no test runs there.
+The interpreter lies at the same path as here, so that it and its libraries find each other; the packages lie in /site,
+because the environment that they come from may be anywhere, also below a folder that the guest hides. What is left out
+is what no test runs there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -25,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 def disk_inputs() -> str:
     """What the image is made of, as text that changes when it does."""
     names = sorted(f"{found.name} {found.version}" for found in _distributions(DISTRIBUTIONS))
-    return "\n".join([sys.version, sys.base_prefix, sys.prefix, *names])
+    return "\n".join([sys.version, sys.base_prefix, *names])
 
 
 def build_disk(image: Path, tree: Path) -> None:
@@ -48,12 +49,13 @@ def build_disk(image: Path, tree: Path) -> None:
         for file in package.files or ():
             place = Path(str(file.locate()))
             if place.is_file() and place.resolve().is_relative_to(site.resolve()):
-                _copy(place, tree)
+                target = tree / "site" / place.resolve().relative_to(site.resolve())
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(place, target)
     (tree / "python").write_text(
-        f"/bin/busybox env PYTHONHOME={sys.base_prefix} PYTHONPATH=/run/code:{site} {interpreter}\n"
+        f"/bin/busybox env PYTHONHOME={sys.base_prefix} PYTHONPATH=/run/code:/site {interpreter}\n"
     )
-    shared = [Path(line) for line in _shared_objects(tree)]
-    for needed in sorted(_needed([*binaries, *shared])):
+    for needed in sorted(_needed([*binaries, *tree.rglob("*.so")])):
         _copy(needed, tree)
     for keyutils in _keyutils():
         _copy(keyutils, tree)
@@ -106,12 +108,6 @@ def _copy_tree(folder: Path, tree: Path, *, leave_out: frozenset[str]) -> None:
         return [name for name in names if name in leave_out or name.startswith("config-")]
 
     shutil.copytree(folder, tree / folder.relative_to("/"), ignore=ignore, dirs_exist_ok=True)
-
-
-def _shared_objects(tree: Path) -> Iterator[str]:
-    """The extension modules in the tree, by their paths on this machine."""
-    for path in tree.rglob("*.so"):
-        yield f"/{path.relative_to(tree)}"
 
 
 def _needed(binaries: Iterable[Path]) -> set[Path]:

@@ -134,14 +134,14 @@ def started(folder: Path, ports: Sequence[int], *, command_line: str = "lsm=capa
         with (folder / "qemu.log").open("wb") as log:
             machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            connection = _connected(listener, machine, folder)
-            guest = Guest(connection, functions, folder / "console")
-            try:
-                yield guest
-            finally:
-                guest.end()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    machine.wait(20)
+            with contextlib.closing(_connected(listener, machine, folder)) as connection:
+                guest = Guest(connection, functions, folder / "console")
+                try:
+                    yield guest
+                finally:
+                    guest.end()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        machine.wait(20)
         finally:
             machine.kill()
             machine.wait(20)
