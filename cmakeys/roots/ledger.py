@@ -163,10 +163,12 @@ class Ledger:
             return False
         source = str(writer.pending)
         transaction, identity = _parse(data, source)
-        if not any(entry.detail.get("transaction") == identity for entry in self.journal.read().entries):
+        recorded = sum(entry.detail.get("transaction") == identity for entry in self.journal.read().entries)
+        if not recorded:
             writer.drop_pending()
             self.recovered = f"{transaction.action} of {transaction.subject} had not begun and was dropped"
             return True
+        self._record(transaction, identity, beyond=recorded)
         now = {root.name: root for root in writer.report.root_set.roots}
         writer.deny(transaction.deny_added, transaction.deny_removed)
         for transition in _ordered(transaction.effective):
@@ -178,9 +180,10 @@ class Ledger:
 
     # -- the record ------------------------------------------------------------------------------------------------
 
-    def _record(self, transaction: Transaction, identity: str) -> None:
+    def _record(self, transaction: Transaction, identity: str, *, beyond: int = 0) -> None:
+        """Write the parts that come after the first `beyond`."""
         parts = list(_parts(transaction))
-        for number, part in enumerate(parts, 1):
+        for number, part in list(enumerate(parts, 1))[beyond:]:
             detail: dict[str, object] = {"transaction": identity}
             if len(parts) > 1:
                 detail |= {"part": number, "parts": len(parts)}
@@ -236,7 +239,7 @@ class Ledger:
         return tuple(
             Recorded(self._read(entries), tuple(entries))
             for identity, entries in found.items()
-            if identity not in failed
+            if identity not in failed and len(entries) == entries[0].detail.get("parts", 1)
         )
 
     def _read(self, entries: Sequence[JournalEntry]) -> Transaction:

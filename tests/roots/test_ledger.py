@@ -195,3 +195,27 @@ def test_a_kept_certificate_that_was_exchanged_is_noticed(ledger: Ledger, tmp_pa
     (tmp_path / f"state/certificates/{OLD.fingerprint}.der").write_bytes(NEW.certificate.der)
     with pytest.raises(StoreProblem, match="another certificate"):
         ledger.transactions()
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_change_of_several_entries_that_stops_between_two_is_whole_or_never_was(
+    killed: bool, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "MAX_PART", 1000)
+    roots = [root(f"r{number}") for number in range(8)]
+    append, calls = ledger.journal.append, iter(range(99))
+
+    def stopping(*arguments: object, **options: object) -> object:
+        if next(calls) == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return append(*arguments, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.journal, "append", stopping)
+        if killed:
+            patch.setattr("cmakeys.roots.store.StoreWriter.drop_pending", lambda _writer: None)
+        with pytest.raises(CmakeysError):
+            ledger.commit(change(*(Transition(None, one) for one in roots)))
+    assert bool(ledger.recover()) == killed
+    assert len(ledger.store.load().roots) == (9 if killed else 1)
+    assert [len(one.transaction.transitions) for one in ledger.transactions()] == ([8] if killed else [])
