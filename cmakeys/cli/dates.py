@@ -1,13 +1,14 @@
-"""By what the dates of roots are judged on a machine: its policy, and whether its clock can be believed."""
+"""Dates on the command line, and by what those of roots are judged: the policy, and a clock that can be believed."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cmakeys.cli.options import state_directory
 from cmakeys.clock import newest_record
 from cmakeys.config import load_config
+from cmakeys.errors import UsageProblem
 from cmakeys.verify.clock import clock_fault
 from cmakeys.x509.horizon import Expiry
 
@@ -16,3 +17,14 @@ def root_dates(sysroot: Path, state_dir: Path | None, now: datetime) -> tuple[Ex
     """The horizons of roots, and why `now` cannot be right, in words; empty where nothing shows that."""
     expiry = load_config(sysroot).policy.root_expiry
     return expiry, clock_fault(now, newest_record(state_directory(sysroot, state_dir)))
+
+
+def a_date(text: str, option: str) -> datetime:
+    """The moment that was typed behind an option, in UTC; a day is its first moment. Raises `UsageProblem`."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageProblem(
+            f"{text[:40]!r} is not a date", object=option, hint="as 2027-01-31, or 2027-01-31T12:00:00Z"
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
+from cmakeys.cli.dates import a_date
 from cmakeys.devices.register import Register
 from cmakeys.errors import NotFound, Refused, UsageProblem, from_oserror
 from cmakeys.revocation.store import read_file
@@ -50,7 +50,7 @@ def wanted_entries(wanted: Wanted, known: RootSet) -> tuple[DenyEntry, ...]:
             "name one thing to deny: FILE, --certificate, --key, --issuer-serial, --serial or --crl",
             hint="cmakeys deny add --help",
         )
-    after = None if wanted.after is None else _date(wanted.after)
+    after = None if wanted.after is None else a_date(wanted.after, "--after")
     if wanted.crl is not None:
         if after is not None:
             raise UsageProblem("a revocation list has its own dates", object="--after", hint="leave one of them out")
@@ -93,16 +93,6 @@ def _of_list(path: Path, issuer: Path | None, reason: str, known: RootSet) -> tu
     if not entries:
         raise NotFound("the list is empty: its issuer has withdrawn nothing", object=str(path))
     return entries
-
-
-def _date(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageProblem(
-            f"{text[:40]!r} is not a date", object="--after", hint="as 2027-01-31, or 2027-01-31T12:00:00Z"
-        ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _certificates(path: Path, *, one: bool = False) -> tuple[Certificate, ...]:

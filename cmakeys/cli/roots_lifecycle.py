@@ -136,13 +136,14 @@ def distrust(
     there the root stays.
     """
     with verb("roots", "distrust", json=json, detailed_exitcode=detailed_exitcode) as out:
+        from cmakeys.cli.dates import a_date
         from cmakeys.roots.steps import Verb, plan_distrust_after
 
         if after is None:
             plan = _plan(out, Verb.DISTRUST, root, sysroot, state_dir, dry_run=dry_run)
         else:
             known = _known(out, sysroot, state_dir, dry_run=dry_run)
-            plan = plan_distrust_after(known.find(root), _date(after), known)
+            plan = plan_distrust_after(known.find(root), a_date(after, "--after"), known)
             _show(out, plan, dry_run=dry_run)
         if plan.changes and not dry_run and not yes:
             out.confirm(f"distrust {plan.transition.root.name}?", hint="--yes does it without asking")
@@ -239,15 +240,3 @@ def _make(
         **step_data(plan, dry_run=False),
         "kernel": take_effect(out, roots, sysroot, wanted=apply),
     }
-
-
-def _date(text: str) -> datetime:
-    from cmakeys.errors import UsageProblem
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageProblem(
-            f"{text[:40]!r} is not a date", object="--after", hint="as 2027-01-31, or 2027-01-31T12:00:00Z"
-        ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
