@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,9 +27,6 @@ from cmakeys.reports.terminal import Tone
 if TYPE_CHECKING:
     from cmakeys.roots.directory import StoreFinding, StoreReport
     from cmakeys.x509.certificate import Certificate
-
-DEVICE_TIMEOUT = 30.0
-"""Seconds that a device may take to hand out its root."""
 
 app = noun_app("Say which vendors' roots this machine trusts: add, show, remove, export them.")
 
@@ -82,6 +78,7 @@ def add(
     """
     with verb("roots", "add", json=json, detailed_exitcode=detailed_exitcode) as out:
         from cmakeys.cli.enrolment import enrol, wishes
+        from cmakeys.cli.sources import certificates_from, source_of
         from cmakeys.roots.root import Provenance
 
         wanted = wishes(name, pci_vendor, leaf_name, fingerprint, allow_test_root=allow_test_root)
@@ -228,6 +225,7 @@ def lint(
     """Say what speaks against certificates as roots; exit code 1 when something forbids one."""
     with verb("roots", "lint", json=json) as out:
         from cmakeys.cli.dates import root_dates
+        from cmakeys.cli.sources import certificates_from
         from cmakeys.errors import ExitCode
         from cmakeys.keyring.trial import try_certificate
         from cmakeys.reports.findings import TONES, finding_data, finding_line
@@ -268,81 +266,6 @@ def lint(
             if any(finding.severity is Severity.ERROR for finding in findings):
                 out.exit_code = ExitCode.FAILED
         out.data = {"certificates": results, **data}
-
-
-def root_certificate_from_device(url: str) -> Certificate:
-    """The root that the device at `url` hands out. Nobody has vouched for it: whoever calls this has to ask.
-
-    Raises what the way to the device raises, `ProtocolViolation` and `DeviceRefused` for what the device does, and
-    `Refused` when its lowest slot holds a chain without its root.
-    """
-    from cmakeys.errors import Refused, Temporary, Unsupported
-    from cmakeys.spdm.codes import Capability
-    from cmakeys.spdm.effects import Flow, Resynchronise
-    from cmakeys.spdm.requester import Requester
-    from cmakeys.transports.base import Deadline
-    from cmakeys.transports.connect import open_transport
-    from cmakeys.transports.drive import drive
-    from cmakeys.x509.bundle import MAX_CHAIN_SIZE, MAX_LARGE_CHAIN_SIZE, SpdmChain
-    from cmakeys.x509.chain import check_root_hash
-
-    requester = Requester()
-
-    def lowest_chain() -> Flow[bytes]:
-        yield from requester.connect()
-        if not requester.connection.has(Capability.CERT):
-            raise Unsupported("the device has no certificates", object=url)
-        digests = yield from requester.digests()
-        return (yield from requester.certificate(digests.slots[0]))
-
-    deadline = Deadline.after(DEVICE_TIMEOUT)
-    transport = open_transport(url, deadline)
-    try:
-        data = drive(lowest_chain(), transport, deadline)
-    except Resynchronise:
-        raise Temporary("the device forgot the connection", object=url, hint="try again") from None
-    finally:
-        transport.close()
-    function = requester.connection.slots.hash
-    if function is None:
-        raise Unsupported("the device and this program have no hash in common", object=url)
-    large = requester.connection.large_chains()
-    chain = SpdmChain.parse(data, function.size, url, max_size=MAX_LARGE_CHAIN_SIZE if large else MAX_CHAIN_SIZE)
-    first = chain.certificates[0]
-    for fault in check_root_hash(chain.certificates, chain.root_hash, function.digest):
-        raise Refused(fault.message, object=url, hint="get the root from the vendor: cmakeys roots add FILE")
-    if not first.self_issued:
-        raise Refused(
-            f"the device's chain begins with {first.label}, which is not its root",
-            object=url,
-            hint=f"get the root from the vendor; its name is {first.issuer}",
-        )
-    return first
-
-
-def certificates_from(file: str | None, from_device: str | None) -> tuple[Certificate, ...]:
-    """The certificates of the one source that the command line names."""
-    from cmakeys.errors import UsageProblem, from_oserror
-    from cmakeys.x509.bundle import MAX_INPUT_SIZE, read_certificates
-
-    if (file is None) == (from_device is None):
-        raise UsageProblem(
-            "name one source: a file, - for stdin, or --from-device URL", hint="cmakeys roots add --help"
-        )
-    if from_device is not None:
-        return (root_certificate_from_device(from_device),)
-    if file is None or file == "-":
-        return read_certificates(sys.stdin.buffer.read(MAX_INPUT_SIZE + 1), source_of(file))
-    try:
-        with Path(file).open("rb") as stream:
-            return read_certificates(stream.read(MAX_INPUT_SIZE + 1), file)
-    except OSError as error:
-        raise from_oserror(error, file) from error
-
-
-def source_of(file: str | None) -> str:
-    """What provenance calls the file."""
-    return "stdin" if file in (None, "-") else str(file)
 
 
 def _store_data(report: StoreReport) -> dict[str, object]:

@@ -60,7 +60,7 @@ def stage(
     """Keep a root that is to be trusted later: confirmed like any other, and anchoring nothing until roots trust."""
     with verb("roots", "stage", json=json, detailed_exitcode=detailed_exitcode) as out:
         from cmakeys.cli.enrolment import enrol, wishes
-        from cmakeys.cli.roots import certificates_from, source_of
+        from cmakeys.cli.sources import certificates_from, source_of
         from cmakeys.roots.root import LifeCycle, Provenance
 
         wanted = wishes(name, pci_vendor, leaf_name, fingerprint, allow_test_root=allow_test_root)

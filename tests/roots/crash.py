@@ -16,7 +16,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cmakeys.roots.change import Change, make
 from cmakeys.roots.journal import Journal
 from cmakeys.roots.ledger import Ledger
 from cmakeys.roots.record import StoreProblem, read_pem
@@ -70,8 +69,8 @@ def operation(name: str, directory: Path, newcomer: Root) -> None:
         case "append":
             Journal(directory / "state").append("roots-add", "new", {"n": 1}, at=AT, by="ada")
         case "enrol":
-            change = Change("roots-add", "new", {"sha256": newcomer.fingerprint}, AT, "ada")
-            make(change, Journal(directory / "state"), lambda: store.add(newcomer))
+            change = Transaction("roots-add", "new", (Transition(None, newcomer),), AT, "ada")
+            Ledger(store, directory / "state").commit(change)
         case "commit":
             Ledger(store, directory / "state").commit(replacement(store.load(), newcomer))
         case "rotate" | "finish" | "abort":
