@@ -21,6 +21,7 @@ BELOW_CLI = BELOW_CHECK | {
     "clock",
     "config",
     "dependants",
+    "enrolling",
     "offline",
     "revocation",
     "status",
@@ -49,6 +50,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "dependants": frozenset({"check", "devices", "roots", "verify"}),
     "bindguard": frozenset({"devices", "roots", "files"}),
     "check": BELOW_CHECK | {"witness"},
+    "enrolling": BELOW_CHECK | {"check"},
     "status": BELOW_CHECK | {"clock", "config"},
     "doctor": BELOW_CHECK | {"status", "config"},
     "config": frozenset({"roots", "verify"}),
@@ -75,12 +77,16 @@ INPUT_OUTPUT = frozenset(
 INPUT_OUTPUT_CALLS = frozenset({"open", "print", "input", "breakpoint", "__import__"})
 
 # Packages from elsewhere, and who may use them. Crypto (pycryptodome) is optional: Ed448 with a context string, which
-# spdm verifies and the emulator signs with.
+# spdm verifies and the emulator signs with. So are the four of images: ELF files, packed initrds, unified kernels.
 THIRD_PARTY: dict[str, frozenset[str]] = {
     "cryptography": frozenset(ALLOWED),
     "Crypto": frozenset({"spdm", "emulator"}),
     "yaml": frozenset(ALLOWED) - PURE,
     "typer": frozenset({"cli"}),
+    "elftools": frozenset({"images"}),
+    "lz4": frozenset({"images"}),
+    "pefile": frozenset({"images"}),
+    "zstandard": frozenset({"images"}),
 }
 
 

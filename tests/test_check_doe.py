@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cmakeys.check import Conditions, Target, Wish, candidate, check, check_device, targets
+from cmakeys.check import Conditions, Target, check, check_device, targets
 from cmakeys.emulator.factory import DEFAULT_IDENTITY, Blueprint, build_device
+from cmakeys.enrolling import Wish, candidate
 from cmakeys.errors import Refused, Temporary, Unsupported
 from cmakeys.evidence.model import EndingKind
 from cmakeys.spdm.codes import RequestCode

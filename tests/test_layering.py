@@ -18,7 +18,7 @@ FLOORS = (
     {"verify"},
     {"witness"},
     {"check", "clock", "config", "offline", "revocation"},
-    {"status", "dependants"},
+    {"status", "dependants", "enrolling"},
     {"doctor"},
     {"reports"},
     {"cli"},

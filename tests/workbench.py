@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 
-from cmakeys.check import Conditions, Target, Wish, candidate
+from cmakeys.check import Conditions, Target
 from cmakeys.devices.enrolled import EnrolledDevice
 from cmakeys.emulator.device import Device
 from cmakeys.emulator.factory import Blueprint, build_device, line_fault
@@ -16,6 +16,7 @@ from cmakeys.emulator.faults import Fault
 from cmakeys.emulator.line import Seat
 from cmakeys.emulator.pki import VendorAuthority
 from cmakeys.emulator.server import Server
+from cmakeys.enrolling import Wish, candidate
 from cmakeys.roots.root import Root
 from cmakeys.roots.rootset import RootSet
 from cmakeys.transports.backoff import Backoff

@@ -15,8 +15,9 @@ from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
 
 if TYPE_CHECKING:
-    from cmakeys.check import Candidate, Conditions, Wish
+    from cmakeys.check import Conditions
     from cmakeys.devices.enrolled import EnrolledDevice
+    from cmakeys.enrolling import Candidate, Wish
     from cmakeys.x509.identity import PciIdentity
     from cmakeys.x509.pin import PinKind
 
@@ -59,10 +60,11 @@ def enroll(
 ) -> None:
     """Ask a device, judge it, and remember it if it passes: what it is known by, and what it measures now."""
     with verb("devices", "enroll", json=json, detailed_exitcode=detailed_exitcode) as out:
-        from cmakeys.check import Wish, default_name, usable_address
+        from cmakeys.check import usable_address
         from cmakeys.cli.conditions import conditions
         from cmakeys.devices.enrolled import check_device_name
         from cmakeys.devices.register import Register
+        from cmakeys.enrolling import Wish, default_name
         from cmakeys.reports.devices import device_data, enrolled_report
 
         address = usable_address(url)
@@ -160,7 +162,7 @@ def forget(
 
 def _candidate(out: Output, wish: Wish, conditions: Conditions) -> Candidate:
     """The device as it would be enrolled; of one that is rejected, every step is shown before the refusal."""
-    from cmakeys.check import DeviceRejected, candidate
+    from cmakeys.enrolling import DeviceRejected, candidate
     from cmakeys.reports.text import verdict_report
 
     try:

@@ -1,0 +1,146 @@
+"""Enrolling a device: asked and judged like any other, and only one whose verdict is good becomes an entry.
+
+What an entry fixes is decided here, and nowhere else: the pin, the slot, the measurements that were signed, what was
+negotiated. `candidate` writes nothing; whoever calls it shows the candidate to a person first.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from cmakeys.check import Conditions, Judgement, ask, negotiated, record_of
+from cmakeys.devices.address import DeviceAddress
+from cmakeys.devices.enrolled import MAX_NAME_LENGTH, CheckRecord, EnrolledDevice, check_device_name
+from cmakeys.devices.pin import explain, recommend
+from cmakeys.errors import EvidenceProblem, Refused, Temporary, Unsupported
+from cmakeys.evidence.model import Evidence
+from cmakeys.verify.reference import latest_by_index
+from cmakeys.verify.review import review
+from cmakeys.verify.verdict import Outcome, StepOutcome, Verdict
+from cmakeys.verify.verifier import verify
+from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.identity import PciIdentity, leaf_names
+from cmakeys.x509.pin import PinKind, compute_pin
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What whoever enrols a device wants; None leaves the choice to `candidate`.
+
+    `identity` is the PCI function that the device is said to be, for an address that has no configuration space.
+    """
+
+    address: str
+    name: str | None = None
+    pin: PinKind | None = None
+    identity: PciIdentity | None = None
+    slot: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A device that passed, as it would stand in the register; `pin_reason` explains what its pin fixes."""
+
+    device: EnrolledDevice
+    judgement: Judgement
+    pin_reason: str
+
+    @property
+    def first(self) -> CheckRecord:
+        """The check that it passed, the first entry of its history."""
+        return record_of(self.device.name, self.judgement)
+
+
+class DeviceRejected(EvidenceProblem):
+    """A device that was rejected cannot be enrolled."""
+
+    code = "rejected"
+
+    def __init__(self, verdict: Verdict) -> None:
+        hint = next((step.hint for step in verdict.failures if step.hint), "see the steps of the verdict")
+        super().__init__(f"not enrolled, it is rejected: {verdict.summary}", object=verdict.device, hint=hint)
+        self.verdict = verdict
+
+
+def candidate(wish: Wish, conditions: Conditions) -> Candidate:
+    """Ask a device and say how it would be enrolled: only one whose verdict is good can be.
+
+    Raises `DeviceRejected`, `Temporary` when it cannot be reached, `Unsupported`, and `Refused` for a PCI function that
+    is not the one named.
+    """
+    evidence = ask(wish.address, conditions, slot=wish.slot)
+    evidence = _with_identity(evidence, wish)
+    facts = review(evidence)
+    verdict = verify(
+        evidence,
+        conditions.rootset,
+        conditions.policy,
+        now=conditions.now,
+        facts=facts,
+        recorded=conditions.recorded,
+        revocation=conditions.revocation,
+    )
+    _refuse_unhealthy(verdict)
+    chain = facts.certificates
+    kind = wish.pin or recommend(chain)[0]
+    anchor = next((root for root in conditions.rootset.roots if root.fingerprint == verdict.root_fingerprint), None)
+    measured = verdict.step(12).outcome in (StepOutcome.PASSED, StepOutcome.WARNED)
+    now_negotiated = negotiated(facts.negotiation)
+    device = EnrolledDevice(
+        name=check_device_name(wish.name or default_name(wish.address)),
+        address=DeviceAddress.parse(wish.address).place,
+        pin=compute_pin(kind, chain, anchor.certificate if anchor else None),
+        chain=chain,
+        enrolled_at=conditions.now,
+        identity=evidence.identity or _named_identity(chain[-1]),
+        slot=verdict.slot,
+        at_enrolment=now_negotiated,
+        last=now_negotiated,
+        measurements=latest_by_index(facts.blocks) if measured else (),
+        root_name=verdict.root or "",
+        root_fingerprint=verdict.root_fingerprint or "",
+        note=wish.note,
+    )
+    return Candidate(device, Judgement(verdict, facts.negotiation), explain(kind, chain))
+
+
+def _with_identity(evidence: Evidence, wish: Wish) -> Evidence:
+    """Configuration space says what a function is; only where there is none, whoever enrols does."""
+    if evidence.identity is None or wish.identity in (None, evidence.identity):
+        return replace(evidence, identity=evidence.identity or wish.identity)
+    raise Refused(
+        f"configuration space says {evidence.identity.san_string()}",
+        object=wish.address,
+        hint="that is another function than the one named; look at the address, or leave the name out",
+    )
+
+
+def _refuse_unhealthy(verdict: Verdict) -> None:
+    match verdict.outcome:
+        case Outcome.REJECTED:
+            raise DeviceRejected(verdict)
+        case Outcome.UNREACHABLE:
+            hint = verdict.steps[0].hint or "see that it is on and not used by another requester, then try again"
+            raise Temporary(verdict.summary, object=verdict.device, hint=hint)
+        case Outcome.UNSUPPORTED:
+            raise Unsupported(
+                verdict.summary, object=verdict.device, hint="it cannot be authenticated, so not enrolled"
+            )
+
+
+def _named_identity(leaf: Certificate) -> PciIdentity | None:
+    """The PCI function that the leaf names, for a device whose address has none to compare with."""
+    try:
+        named = {PciIdentity.parse(name) for name in leaf_names(leaf).pcie}
+    except CertificateProblem:
+        return None
+    return named.pop() if len(named) == 1 else None
+
+
+def default_name(address: str) -> str:
+    """A name made of what tells an address from others: `emu://127.0.0.1:2323?…` gives `127.0.0.1-2323`."""
+    rest = address.partition(":")[2].lstrip("/").partition("?")[0]
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", rest.rpartition("/")[2] or rest).strip("-._")
+    return words[:MAX_NAME_LENGTH] or "device"
