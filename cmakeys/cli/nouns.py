@@ -53,6 +53,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("policy", "cmakeys.cli.policy", "Say which devices get no driver before they are trusted."),
     Noun("evidence", "cmakeys.cli.evidence", "Keep what a device said, look at it, and judge it again anywhere."),
     Noun("revocation", "cmakeys.cli.revocation", "Keep lists of what vendors have revoked, and fetch them when asked."),
+    Noun("image", "cmakeys.cli.image", "Bake roots into what a machine boots from, and look at what is in there."),
     Noun("emulate", "cmakeys.cli.emulate", "Emulate a CMA device, honest or faulty, on a local port.", verbs=False),
     Noun("config", "cmakeys.cli.config", "Show the settings in effect, and the file that each comes from."),
 )

@@ -25,10 +25,13 @@ _DRACUT = ("usr/lib/dracut/hooks/pre-udev", "var/lib/dracut/hooks/pre-udev")
 
 @dataclass(frozen=True, slots=True)
 class Keyctl:
-    """keyctl out of a system, to be brought along: the program, what loads it, and its libraries by name."""
+    """keyctl out of a system, to be brought along: the program, what loads it, and its libraries by name.
+
+    A program that is linked statically has no `loader` and no libraries.
+    """
 
     program: bytes
-    loader: bytes
+    loader: bytes | None
     libraries: Mapping[str, bytes]
 
 
@@ -49,7 +52,8 @@ def tree(manifest: Manifest, certificates: Mapping[str, bytes], keyctl: Keyctl |
         yield Entry.file(f"{PLACE}/{root.file}", certificates[root.name])
     if keyctl is not None:
         yield Entry.file(f"{PLACE}/keyctl", keyctl.program, executable=True)
-        yield Entry.file(f"{PLACE}/ld.so", keyctl.loader, executable=True)
+        if keyctl.loader is not None:
+            yield Entry.file(f"{PLACE}/ld.so", keyctl.loader, executable=True)
         for name, data in keyctl.libraries.items():
             yield Entry.file(f"{PLACE}/lib/{name}", data)
 

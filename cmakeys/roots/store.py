@@ -52,8 +52,15 @@ class RootStore:
 
     def __init__(self, sysroot: Path = Path("/"), *, wait: float = WAIT) -> None:
         self.sysroot = sysroot
-        self.directories = (sysroot / ETC, sysroot / RUN, sysroot / USR)
+        self.directories: tuple[Path, ...] = (sysroot / ETC, sysroot / RUN, sysroot / USR)
         self._wait = wait
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> RootStore:
+        """The roots in a single folder that is laid out like one of a machine's."""
+        store = cls(folder)
+        store.directories = (folder,)
+        return store
 
     def load(self) -> RootSet:
         """All roots and deny entries in effect.

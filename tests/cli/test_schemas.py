@@ -256,6 +256,10 @@ def garbage(stage: Stage) -> str:
     return str(stage.file("garbage", b"\0nothing"))
 
 
+def baked(stage: Stage) -> tuple[str, ...]:
+    return "-o", str(stage.folder / "cma.cpio"), "--keyctl-sysroot", "/"
+
+
 SUCCESSES: Mapping[str, Arguments] = {
     "status": Stage.session,
     "doctor": lambda stage: (*stage.sysfs(), *stage.sysroot),
@@ -304,6 +308,7 @@ SUCCESSES: Mapping[str, Arguments] = {
     "evidence-pcap": lambda stage: (stage.recorded()[1], "-o", str(stage.folder / "out.pcap")),
     "evidence-verify": lambda stage: (*stage.recorded(), "--root", stage.pem, *stage.sysroot),
     "policy-bind-guard": lambda stage: ("install", "--class", "0108", *stage.sysroot),
+    "image-bake": lambda stage: ("--with-keyctl", *baked(stage), *stage.trusting()),
     "emulate": lambda _stage: ("--list-faults",),
     "config-show": lambda stage: stage.sysroot,
 }
@@ -357,6 +362,7 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "evidence-pcap": (1, lambda stage: (garbage(stage), "-o", str(stage.folder / "out.pcap"))),
     "evidence-verify": (1, lambda stage: (garbage(stage), *stage.recorded(), *stage.sysroot)),
     "policy-bind-guard": (3, lambda stage: ("run", *stage.sysroot, *stage.sysfs())),
+    "image-bake": (3, lambda stage: ("--with-keyctl", *baked(stage), *stage.sysroot)),
     "emulate": (3, lambda _stage: ("--fault", "none-such")),
     "config-show": (2, misconfigured),
 }

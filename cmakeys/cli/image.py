@@ -1,0 +1,14 @@
+"""`cmakeys image`: the roots in what a machine boots from."""
+
+from __future__ import annotations
+
+from cmakeys.cli import image_bake
+from cmakeys.cli.nouns import noun_app
+
+app = noun_app("Bake roots into what a machine boots from, and look at what is in there.")
+image_bake.register(app)
+
+
+@app.callback()
+def _noun() -> None:
+    """Keep the noun a group, however many verbs it has."""
