@@ -9,12 +9,13 @@ The first entry's `previous` is 64 zeros. A line that a crash tore (no line end,
 never removed either: the next `append` ends it with `#torn` and a line end, so that even a line that lacked only its
 end is none, chains to these bytes, and says `"after_torn":true`.
 So `verify` can tell a crash (reported) from an edit (a fault). The chain shows that lines were changed, taken out or
-put in; that lines are missing at the *end* it shows only to someone who has noted the last hash elsewhere.
+put in; that lines are missing at the *end* shows by `journal.head` beside it, see `journal_head.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -28,6 +29,8 @@ from typing import BinaryIO, Final
 
 from cmakeys.errors import EnvironmentProblem, UsageProblem, from_oserror
 from cmakeys.lock import WAIT, exclusive
+from cmakeys.roots import journal_head
+from cmakeys.roots.journal_head import JournalHead, read_head, write_head
 
 SCHEMA = 1
 FILE_NAME: Final = "journal.jsonl"
@@ -67,7 +70,9 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class JournalFault:
-    """A line at which the journal does not hold; `torn` when it looks like a crash and not like an edit."""
+    """A line at which the journal does not hold; `torn` when it looks like a crash and not like an edit. Line 0 is none
+    of the journal's: the file that notes its end is not one.
+    """
 
     line: int
     message: str
@@ -76,10 +81,14 @@ class JournalFault:
 
 @dataclass(frozen=True, slots=True)
 class JournalReading:
-    """All entries that could be read, in order, and what is wrong between them."""
+    """All entries that could be read, in order, and what is wrong between them.
+
+    `noted` is how many lines `journal.head` vouches for; None where there is none, and a cut end would not show.
+    """
 
     entries: tuple[JournalEntry, ...] = ()
     faults: tuple[JournalFault, ...] = ()
+    noted: int | None = None
 
     @property
     def intact(self) -> bool:
@@ -92,11 +101,13 @@ class Journal:
 
     def __init__(self, state_dir: Path, *, wait: float = WAIT) -> None:
         self.path = state_dir / FILE_NAME
+        self.head_path = state_dir / journal_head.FILE_NAME
         self._wait = wait
 
     def append(self, action: str, subject: str, detail: Mapping[str, object], *, at: datetime, by: str) -> JournalEntry:
-        """Write one entry and return it once it is on the disk.
+        """Write one entry and return it once it is on the disk; where that fails, nothing of it is left.
 
+        The end is noted afterwards. Where that fails, the entry is there all the same, and the note lags behind.
         Raises `UsageProblem` for an action that is not a word, a time without zone or a detail too long or not JSON;
         `Locked`, `NotPermitted` and other `EnvironmentProblem`s of the file system.
         """
@@ -105,7 +116,7 @@ class Journal:
         if at.tzinfo is None:
             raise UsageProblem("the time of an entry needs a zone", object=str(self.path))
         with self._writing() as file:
-            line, previous, number, ended, torn = _tail(file)
+            line, previous, number, ended, torn, fits = self._tail(file)
             content: dict[str, object] = {
                 "schema": SCHEMA,
                 "number": number + 1,
@@ -125,7 +136,11 @@ class Journal:
             if len(text) >= MAX_LINE:
                 raise UsageProblem(f"an entry of {len(text)} bytes, more than {MAX_LINE}", object=str(self.path))
             _write_all(file, (b"" if ended else _TORN_MARK + b"\n") + text + b"\n")
-        return _parse(text, line + 1)
+            entry = _parse(text, line + 1)
+            if fits:
+                with suppress(OSError):
+                    write_head(self.head_path, JournalHead(entry.line, entry.sha256))
+        return entry
 
     def read(self) -> JournalReading:
         """All entries and all faults; a journal that does not exist yet is empty.
@@ -133,12 +148,19 @@ class Journal:
         Raises `EnvironmentProblem` when the file cannot be read.
         """
         try:
+            head, unread = read_head(self.head_path), ""  # before the journal, which may grow meanwhile
+        except ValueError as error:
+            head, unread = None, f"not the note of the journal's end: {error}"
+        except OSError as error:
+            raise from_oserror(error, str(self.head_path)) from error
+        try:
             with self._open(os.O_RDONLY) as file:
-                return read_journal(file)
+                reading = read_journal(file, head)
         except FileNotFoundError:
-            return JournalReading()
+            reading = read_journal(io.BytesIO(), head)
         except OSError as error:
             raise from_oserror(error, str(self.path)) from error
+        return replace(reading, faults=(*reading.faults, JournalFault(0, unread))) if unread else reading
 
     def verify(self) -> JournalReading:
         """Read the journal and insist on its chain.
@@ -151,10 +173,29 @@ class Journal:
             if not fault.torn:
                 raise JournalProblem(
                     fault.message,
-                    object=f"{self.path} line {fault.line}",
+                    object=f"{self.path} line {fault.line}" if fault.line else str(self.head_path),
                     hint="the file was edited or damaged; keep a copy, and compare with a backup",
                 )
         return reading
+
+    def _tail(self, file: BinaryIO) -> tuple[int, str, int, bool, bool, bool]:
+        """Where a new entry goes: lines so far, hash to chain to, number of the last entry, last line ended, and torn;
+        and whether the head fits, or is not there.
+        """
+        lines, previous, number, ended, torn = 0, FIRST_PREVIOUS, 0, True, False
+        hashes: list[str] = []
+        for lines, data, ended in _lines(file):
+            previous = hashlib.sha256(data if ended else data + _TORN_MARK).hexdigest()
+            torn = not ended or data.endswith(_TORN_MARK)
+            if ended:
+                hashes.append(previous)
+            with suppress(ValueError):
+                number = number if torn else _parse(data, lines).number
+        try:
+            head = read_head(self.head_path)
+        except (ValueError, OSError):
+            return lines, previous, number, ended, torn, False
+        return lines, previous, number, ended, torn, head is None or head.fault(hashes) is None
 
     @contextmanager
     def _open(self, flags: int) -> Iterator[BinaryIO]:
@@ -192,19 +233,12 @@ class Journal:
         _sync(directory.parent)
 
 
-def _tail(file: BinaryIO) -> tuple[int, str, int, bool, bool]:
-    """Where a new entry goes: lines so far, hash to chain to, number of the last entry, last line ended, and torn."""
-    lines, previous, number, ended, torn = 0, FIRST_PREVIOUS, 0, True, False
-    for lines, data, ended in _lines(file):
-        previous = hashlib.sha256(data if ended else data + _TORN_MARK).hexdigest()
-        torn = not ended or data.endswith(_TORN_MARK)
-        with suppress(ValueError):
-            number = number if torn else _parse(data, lines).number
-    return lines, previous, number, ended, torn
+def read_journal(file: BinaryIO, head: JournalHead | None = None) -> JournalReading:
+    """All entries and all faults in a journal's bytes; raises nothing for what they say.
 
-
-def read_journal(file: BinaryIO) -> JournalReading:
-    """All entries and all faults in a journal's bytes; raises nothing for what they say."""
+    With the head that was noted, a cut end is a fault too.
+    """
+    hashes: list[str] = []
     entries: list[JournalEntry] = []
     faults: list[JournalFault] = []
     torn: list[JournalFault] = []
@@ -225,7 +259,13 @@ def read_journal(file: BinaryIO) -> JournalReading:
                 entries.append(entry)
                 torn = []
         previous = hashlib.sha256(data).hexdigest()
-    return JournalReading(tuple(entries), (*faults, *torn))
+        if ended:
+            hashes.append(previous)
+    cut = head.fault(hashes) if head else None
+    if cut is not None:
+        faults.append(JournalFault(*cut))
+    faults = sorted((*faults, *torn), key=lambda fault: fault.line)
+    return JournalReading(tuple(entries), tuple(faults), head.lines if head else None)
 
 
 def _breaks(entry: JournalEntry, previous: str, number: int, torn: bool) -> Iterator[str]:
@@ -284,10 +324,17 @@ def _parse(data: bytes, line: int) -> JournalEntry:
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file.fileno(), rest) :]
-    os.fsync(file.fileno())
+    """Append and sync, or leave the file as it was: what its writer was told has failed must not count later."""
+    before = os.fstat(file.fileno()).st_size
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file.fileno(), rest) :]
+        os.fsync(file.fileno())
+    except BaseException:
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), before)
+        raise
 
 
 def _sync(directory: Path) -> None:

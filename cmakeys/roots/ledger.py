@@ -89,7 +89,8 @@ class Ledger:
             try:
                 self._record(transaction, identity)
             except BaseException:
-                writer.drop_pending()
+                if self._parts_recorded(identity) < len(list(_parts(transaction))):
+                    writer.drop_pending()
                 raise
             self._make(transaction, writer)
             writer.drop_pending()
@@ -163,7 +164,7 @@ class Ledger:
             return False
         source = str(writer.pending)
         transaction, identity = _parse(data, source)
-        recorded = sum(entry.detail.get("transaction") == identity for entry in self.journal.read().entries)
+        recorded = self._parts_recorded(identity)
         if not recorded:
             writer.drop_pending()
             self.recovered = f"{transaction.action} of {transaction.subject} had not begun and was dropped"
@@ -196,6 +197,9 @@ class Ledger:
             detail["roots"] = part.roots
             action, subject = transaction.action, transaction.subject
             self.journal.append(action, subject, detail, at=transaction.at, by=transaction.by)
+
+    def _parts_recorded(self, identity: str) -> int:
+        return sum(entry.detail.get("transaction") == identity for entry in self.journal.read().entries)
 
     def _keep_certificates(self, transitions: Sequence[Transition]) -> None:
         if not self._certificates.is_dir():

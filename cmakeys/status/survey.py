@@ -159,6 +159,6 @@ def journal_of(reading: JournalReading) -> JournalState:
     faults = [fault for fault in reading.faults if not fault.torn]
     return JournalState(
         len(reading.entries),
-        f"line {faults[0].line}: {faults[0].message}" if faults else "",
+        (f"line {faults[0].line}: " if faults[0].line else "") + faults[0].message if faults else "",
         len(reading.faults) - len(faults),
     )

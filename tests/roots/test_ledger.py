@@ -178,7 +178,7 @@ def test_a_disk_that_fills_up_on_the_way_leaves_the_old_state(
         assert ledger.store.load() == before
         assert ledger.transactions() == ()
     else:
-        assert left >= 0
+        assert left >= 0 or not ledger.journal.head_path.exists(), "only the note of the end may fail unheard"
         assert ledger.store.load() == wanted.apply_to(before)
 
 
