@@ -110,8 +110,8 @@ def _leave_with(body: Callable[[], None]) -> Never:
         os._exit(code)
 
 
-def become_nobody() -> None:
+def become_nobody(user: int = NOBODY) -> None:
     """Drop root's identity and its capabilities for good; only in a child."""
     os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
