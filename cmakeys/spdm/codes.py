@@ -73,6 +73,15 @@ class ResponseCode(IntEnum):
     MEASUREMENTS = 0x60
     CAPABILITIES = 0x61
     ALGORITHMS = 0x63
+    KEY_EXCHANGE_RSP = 0x64
+    FINISH_RSP = 0x65
+    PSK_EXCHANGE_RSP = 0x66
+    PSK_FINISH_RSP = 0x67
+    HEARTBEAT_ACK = 0x68
+    KEY_UPDATE_ACK = 0x69
+    ENCAPSULATED_REQUEST = 0x6A
+    ENCAPSULATED_RESPONSE_ACK = 0x6B
+    END_SESSION_ACK = 0x6C
     ERROR = 0x7F
 
 
@@ -177,6 +186,23 @@ class SummaryHash(IntEnum):
     ALL = 0xFF
 
 
+class MutualAuthentication(IntEnum):
+    """MutAuthRequested of KEY_EXCHANGE_RSP; any other value is illegal (reference §5.1)."""
+
+    NONE = 0
+    REQUESTED = 1
+    ENCAPSULATED = 2
+    IMPLICIT_DIGESTS = 4
+
+
+class KeyOperation(IntEnum):
+    """Param1 of KEY_UPDATE (reference §5.8)."""
+
+    UPDATE_KEY = 1
+    UPDATE_ALL_KEYS = 2
+    VERIFY_NEW_KEY = 3
+
+
 class CertificateModel(IntEnum):
     """CertificateInfo of a slot, since 1.3 on multi-key connections (reference §3.1)."""
 
@@ -220,7 +246,7 @@ MAX_OPAQUE_LENGTH = 1024
 """Bytes; the largest OpaqueData field."""
 
 NONCE_LENGTH = 32
-"""Bytes of every nonce."""
+"""Bytes of every nonce, and of RandomData in a key exchange."""
 
 CONTEXT_LENGTH = 8
 """Bytes of RequesterContext, since 1.3."""

@@ -18,6 +18,13 @@ STEP_OF_REQUEST: dict[RequestCode, int] = {
     RequestCode.GET_CERTIFICATE: STEP_CHAIN,
     RequestCode.CHALLENGE: STEP_POSSESSION,
     RequestCode.GET_MEASUREMENTS: STEP_MEASUREMENTS,
+    RequestCode.KEY_EXCHANGE: STEP_POSSESSION,
+    RequestCode.FINISH: STEP_POSSESSION,
+    RequestCode.PSK_EXCHANGE: STEP_POSSESSION,
+    RequestCode.PSK_FINISH: STEP_POSSESSION,
+    RequestCode.HEARTBEAT: STEP_POSSESSION,
+    RequestCode.KEY_UPDATE: STEP_POSSESSION,
+    RequestCode.END_SESSION: STEP_POSSESSION,
 }
 """The verification step that a bad answer to each request belongs to."""
 
