@@ -47,6 +47,7 @@ NOUNS: tuple[Noun, ...] = (
     ),
     Noun("roots", "cmakeys.cli.roots", "Say which vendors' roots this machine trusts: add, show, remove, export them."),
     Noun("deny", "cmakeys.cli.deny", "Say what must never be trusted, whatever brings it."),
+    Noun("journal", "cmakeys.cli.journal", "Show the record of what was changed, and find out whether it is whole."),
     Noun("keyring", "cmakeys.cli.keyring", "Compare the kernel's keyring with the trusted roots, and put them there."),
     Noun("devices", "cmakeys.cli.devices", "Enrol devices, so that a check can say whether they are still the same."),
     Noun("check", "cmakeys.cli.check", "Check devices against their roots and their enrolment.", verbs=False),

@@ -152,7 +152,7 @@ class Journal:
         except ValueError as error:
             head, unread = None, f"not the note of the journal's end: {error}"
         except OSError as error:
-            raise from_oserror(error, str(self.head_path)) from error
+            head, unread = None, f"the note of the journal's end cannot be read: {error.strerror}"
         try:
             with self._open(os.O_RDONLY) as file:
                 reading = read_journal(file, head)
@@ -169,6 +169,11 @@ class Journal:
         caller to report.
         """
         reading = self.read()
+        self.check(reading)
+        return reading
+
+    def check(self, reading: JournalReading) -> None:
+        """Insist on the chain of what was read; raises as `verify` does."""
         for fault in reading.faults:
             if not fault.torn:
                 raise JournalProblem(
@@ -176,7 +181,6 @@ class Journal:
                     object=f"{self.path} line {fault.line}" if fault.line else str(self.head_path),
                     hint="the file was edited or damaged; keep a copy, and compare with a backup",
                 )
-        return reading
 
     def _tail(self, file: BinaryIO) -> tuple[int, str, int, bool, bool, bool]:
         """Where a new entry goes: lines so far, hash to chain to, number of the last entry, last line ended, and torn;

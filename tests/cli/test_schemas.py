@@ -213,6 +213,16 @@ def no_journal(stage: Stage) -> Sequence[str]:
     return stage.sysroot
 
 
+def tampered(stage: Stage) -> Sequence[str]:
+    """A journal that was changed, cut off after a torn line, and whose note is none."""
+    arguments = removed(stage)
+    state = stage.folder / "var/lib/cmakeys"
+    journal = state / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b"acme", b"acne") + b"{")
+    (state / "journal.head").write_bytes(b"{}")
+    return arguments
+
+
 DENIED = (DenyEntry(DenyKind.KEY, "ab" * 32, "leaked"),)
 
 
@@ -291,6 +301,8 @@ SUCCESSES: Mapping[str, Arguments] = {
     "revocation-list": lambda stage: (*revocations(stage), *stage.sysroot)[2:],
     "revocation-import": lambda stage: (*revocations(stage), "--issuer", stage.pem, *stage.sysroot),
     "revocation-fetch": naming_a_place,
+    "journal-show": removed,
+    "journal-verify": removed,
     "keyring-status": Stage.session,
     "keyring-diff": Stage.session,
     "keyring-apply": Stage.session,
@@ -345,6 +357,8 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "revocation-list": (2, broken_revocations),
     "revocation-import": (1, lambda stage: (garbage(stage), *stage.sysroot)),
     "revocation-fetch": (3, lambda stage: stage.trusting()),
+    "journal-show": (1, no_journal),
+    "journal-verify": (1, tampered),
     "keyring-status": (3, no_such_keyring),
     "keyring-diff": (3, no_such_keyring),
     "keyring-apply": (3, no_such_keyring),
