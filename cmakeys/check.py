@@ -8,16 +8,15 @@ conditions of the run, and its caller chooses where it runs (`Judge`).
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from cmakeys.devices.address import DeviceAddress
-from cmakeys.devices.enrolled import CheckRecord, EnrolledDevice, Negotiated
+from cmakeys.devices.enrolled import EnrolledDevice, Negotiated
 from cmakeys.devices.pci import identity_behind
 from cmakeys.errors import EnvironmentProblem, NotFound, Temporary, Unsupported
 from cmakeys.evidence.live import Question, collect, not_reached
@@ -31,6 +30,7 @@ from cmakeys.transports.connect import open_transport, parse_url
 from cmakeys.verify.clock import Recorded
 from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.negotiation import Negotiation
+from cmakeys.verify.observation import Observation, observe
 from cmakeys.verify.policy import Policy
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.review import review
@@ -78,10 +78,11 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict, and what was negotiated, which the next check compares with."""
+    """A verdict, and what was negotiated and seen, which the next check compares with."""
 
     verdict: Verdict
     negotiation: Negotiation | None = None
+    observation: Observation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ def judge(evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Condi
         revocation=conditions.revocation,
         kernel=conditions.kernel(facts.certificates, evidence.device),
     )
-    return Judgement(verdict, facts.negotiation)
+    return Judgement(verdict, facts.negotiation, observe(facts, verdict))
 
 
 def enrolment_of(device: EnrolledDevice) -> Enrolment:
@@ -253,29 +254,3 @@ def _slot(enrolled: EnrolledDevice | None) -> int | None:
 def _no_step(target: Target, conditions: Conditions, outcome: Outcome, reason: str, hint: str) -> Verdict:
     steps = tuple(Step(number, StepOutcome.NOT_CHECKED, reason, hint) for number in STEP_TITLES)
     return Verdict(target.address, outcome, steps, reason, conditions.now, rootset_digest=conditions.rootset.digest)
-
-
-def history(results: Iterable[CheckResult]) -> tuple[CheckRecord, ...]:
-    """The results about enrolled devices as entries of their history."""
-    return tuple(record_of(result.target.name, result.judgement) for result in results if result.target.enrolled)
-
-
-def record_of(name: str, judgement: Judgement) -> CheckRecord:
-    """One judgement as an entry of the history; only a device that passed changes what the next check compares with."""
-    verdict = judgement.verdict
-    found_out = verdict.outcome is not Outcome.UNREACHABLE
-    return CheckRecord(
-        name,
-        verdict.checked_at,
-        verdict.outcome.value,
-        verdict.summary,
-        json.dumps(verdict.to_json(), separators=(",", ":")) if found_out else "",
-        negotiated(judgement.negotiation) if verdict.outcome.healthy and judgement.negotiation else None,
-    )
-
-
-def worst(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome that decides the exit code of a run: a rejection outweighs not knowing."""
-    order = (Outcome.REJECTED, Outcome.UNREACHABLE, Outcome.UNSUPPORTED, Outcome.DEGRADED, Outcome.TRUSTED)
-    found = set(outcomes)
-    return next((outcome for outcome in order if outcome in found), Outcome.TRUSTED)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from cmakeys.check import Conditions, Judgement, ask, negotiated, record_of
+from cmakeys.check import Conditions, Judgement, ask, negotiated
 from cmakeys.devices.address import DeviceAddress
 from cmakeys.devices.enrolled import MAX_NAME_LENGTH, CheckRecord, EnrolledDevice, check_device_name
 from cmakeys.devices.pin import explain, recommend
 from cmakeys.errors import EvidenceProblem, Refused, Temporary, Unsupported
 from cmakeys.evidence.model import Evidence
+from cmakeys.standing import first_record
+from cmakeys.verify.observation import observe
 from cmakeys.verify.reference import latest_by_index
 from cmakeys.verify.review import review
 from cmakeys.verify.verdict import Outcome, StepOutcome, Verdict
@@ -50,7 +52,7 @@ class Candidate:
     @property
     def first(self) -> CheckRecord:
         """The check that it passed, the first entry of its history."""
-        return record_of(self.device.name, self.judgement)
+        return first_record(self.device.name, self.judgement)
 
 
 class DeviceRejected(EvidenceProblem):
@@ -103,7 +105,7 @@ def candidate(wish: Wish, conditions: Conditions) -> Candidate:
         root_fingerprint=verdict.root_fingerprint or "",
         note=wish.note,
     )
-    return Candidate(device, Judgement(verdict, facts.negotiation), explain(kind, chain))
+    return Candidate(device, Judgement(verdict, facts.negotiation, observe(facts, verdict)), explain(kind, chain))
 
 
 def _with_identity(evidence: Evidence, wish: Wish) -> Evidence:

@@ -19,10 +19,8 @@ from cmakeys.check import (
     Target,
     check,
     check_device,
-    history,
     judge,
     targets,
-    worst,
 )
 from cmakeys.devices.enrolled import EnrolledDevice, Negotiated
 from cmakeys.devices.register import Register
@@ -35,6 +33,7 @@ from cmakeys.errors import NotFound, UsageProblem
 from cmakeys.evidence.model import Evidence
 from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.codes import Version
+from cmakeys.standing import findings, history, worst
 from cmakeys.transports.backoff import Backoff
 from cmakeys.transports.framing import Framing
 from cmakeys.verify.policy import Policy
@@ -205,7 +204,7 @@ def test_only_a_good_verdict_changes_what_the_next_check_compares_with(
         for device in devices:
             register.enroll(device)
         results = check([*targets_of(devices), Target(good, good)], conditions(timeout=1.0))
-    register.record(history(results))
+    register.record(history(findings(results, {})))
     assert register.find("good").last == enrolment.last
     assert register.find("bad").last == weaker
     assert register.find("gone").last == weaker
@@ -220,7 +219,7 @@ def test_only_a_good_verdict_changes_what_the_next_check_compares_with(
 def test_the_history_holds_the_whole_verdict(enrolment: EnrolledDevice) -> None:
     with serving(seat()) as (url,):
         results = check(targets_of([replace(enrolment, address=url)]), conditions())
-    (record,) = history(results)
+    (record,) = history(findings(results, {}))
     assert Verdict.from_json(json.loads(record.detail)) == results[0].verdict
     assert record.checked_at == NOW
 

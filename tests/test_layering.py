@@ -18,6 +18,7 @@ FLOORS = (
     {"verify"},
     {"witness"},
     {"check", "clock", "config", "offline", "revocation"},
+    {"standing"},
     {"status", "dependants", "enrolling"},
     {"doctor"},
     {"reports"},

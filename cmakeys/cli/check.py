@@ -61,11 +61,12 @@ def check(
     Leaves with 0 when all pass, 1 when one is rejected, 6 when one could not be reached, 5 when one speaks no CMA-SPDM.
     """
     with verb("check", json=json) as out:
-        from cmakeys.check import DEFAULT_JOBS, history
+        from cmakeys.check import DEFAULT_JOBS
         from cmakeys.check import check as run
         from cmakeys.cli.conditions import conditions
         from cmakeys.devices.register import Register
         from cmakeys.errors import CmakeysError, UsageProblem
+        from cmakeys.standing import findings, history
 
         if nagios and json:
             raise UsageProblem("--nagios and --json are two forms of one answer", hint="choose one of them")
@@ -81,7 +82,7 @@ def check(
             return
         _report(out, results, nagios=nagios, unreachable_critical=unreachable_critical)
         if not dry_run:
-            _keep(out, lambda: register.record(history(results)))
+            _keep(out, lambda: register.record(history(findings(results, register.memories()))))
 
 
 def _wanted(register: Register, words: Sequence[str], *, all_devices: bool) -> tuple[Target, ...]:
@@ -98,10 +99,10 @@ def _wanted(register: Register, words: Sequence[str], *, all_devices: bool) -> t
 
 
 def _report(out: Output, results: Sequence[CheckResult], *, nagios: bool, unreachable_critical: bool) -> None:
-    from cmakeys.check import worst
     from cmakeys.reports.json import check_data
     from cmakeys.reports.nagios import report
     from cmakeys.reports.text import check_report
+    from cmakeys.standing import worst
 
     named = [(result.target.name, result.verdict) for result in results]
     if nagios:

@@ -74,6 +74,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT""",
         "CREATE INDEX history_of_device ON history (device, id)",
     ),
+    (
+        """CREATE TABLE memory (
+            device INTEGER PRIMARY KEY REFERENCES device (id) ON DELETE CASCADE,
+            state TEXT NOT NULL,
+            began TEXT NOT NULL,
+            silent INTEGER NOT NULL,
+            passed_at TEXT,
+            observed TEXT NOT NULL,
+            changed_at TEXT,
+            changes TEXT NOT NULL
+        ) STRICT""",
+    ),
 )
 """Statements that lead from each schema version to the next; the first ones make version 1 out of an empty file."""
 

@@ -73,12 +73,32 @@ class EnrolledDevice:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What the next check of a device needs to know of all those before it.
+
+    `state` is what the device counts as, outcome first, in a form that only `cmakeys.standing` reads, and `began` when
+    that began. `silent` counts the checks in a row that did not reach it. `passed_at` is when it passed last, and
+    `observed` what was seen of it then, as JSON text. `changes` is what was another than before when it changed last
+    and still passed, and `changed_at` when that was.
+    """
+
+    state: str
+    began: datetime
+    silent: int = 0
+    passed_at: datetime | None = None
+    observed: str = ""
+    changed_at: datetime | None = None
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CheckRecord:
     """One check of one device, for its history.
 
     `outcome` is the verdict's word, `reason` one line for a person, `detail` the whole verdict as JSON text.
     `negotiated` is given when the device passed: it becomes what the next check compares with, and a device that
-    failed must not be able to change that.
+    failed must not be able to change that. `memory` takes the place of the device's memory; it is not part of the
+    history, and the entries that the register gives back have none.
     """
 
     device: str
@@ -87,6 +107,7 @@ class CheckRecord:
     reason: str = ""
     detail: str = ""
     negotiated: Negotiated | None = None
+    memory: Memory | None = None
 
     @property
     def is_verdict(self) -> bool:

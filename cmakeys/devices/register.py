@@ -6,13 +6,14 @@ killed one never see half of anything. Newest history entries are kept up to `KE
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cmakeys.devices.database import RegisterDamaged, read, writing
-from cmakeys.devices.enrolled import UNREACHABLE, CheckRecord, EnrolledDevice, Negotiated
+from cmakeys.devices.enrolled import UNREACHABLE, CheckRecord, EnrolledDevice, Memory, Negotiated
 from cmakeys.errors import CmakeysError, NotFound, Refused
 from cmakeys.spdm.messages.measurements import MeasurementBlock
 from cmakeys.x509.certificate import Certificate
@@ -78,6 +79,28 @@ class Register:
             "WHERE history.id IN (SELECT max(id) FROM history WHERE outcome <> ? GROUP BY device)", UNREACHABLE
         )
 
+    def memories(self) -> Mapping[str, Memory]:
+        """What is remembered of each device; nothing of one that only an older cmakeys has checked."""
+        return read(self.path, self._memories, {})
+
+    def _memories(self, connection: sqlite3.Connection) -> Mapping[str, Memory]:
+        rows = connection.execute(
+            "SELECT name, state, began, silent, passed_at, observed, changed_at, changes"
+            " FROM memory JOIN device ON device.id = memory.device"
+        )
+        return {
+            name: Memory(
+                state,
+                self._time(began),
+                silent,
+                None if passed_at is None else self._time(passed_at),
+                observed,
+                None if changed_at is None else self._time(changed_at),
+                self._texts(changes),
+            )
+            for name, state, began, silent, passed_at, observed, changed_at, changes in rows
+        }
+
     def _newest(self, condition: str, *values: str) -> Mapping[str, CheckRecord]:
         empty: tuple[CheckRecord, ...] = ()
         records = read(self.path, lambda connection: self._records(connection, condition, values), empty)
@@ -136,6 +159,16 @@ class Register:
         except ValueError as error:
             raise RegisterDamaged(
                 f"{text!r} is no time", object=str(self.path), hint="put back a copy of the register"
+            ) from error
+
+    def _texts(self, text: str) -> tuple[str, ...]:
+        try:
+            return tuple(str(one) for one in json.loads(text))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise RegisterDamaged(
+                "what changed about a device cannot be read",
+                object=str(self.path),
+                hint="put back a copy of the register",
             ) from error
 
     def check_present(self, name: str) -> None:
@@ -260,12 +293,26 @@ class Register:
                 " (SELECT id FROM history WHERE device = ? ORDER BY id DESC LIMIT ?)",
                 (number, number, KEPT),
             )
+            if record.memory is not None:
+                _remember(connection, number, record.memory)
             if record.negotiated is not None:
                 one = record.negotiated
                 connection.execute(
                     "UPDATE device SET last_version = ?, last_asymmetric = ?, last_hash = ? WHERE id = ?",
                     (one.version, one.asymmetric, one.hash, number),
                 )
+
+
+def _remember(connection: sqlite3.Connection, number: int, memory: Memory) -> None:
+    passed, changed = memory.passed_at, memory.changed_at
+    connection.execute(
+        "INSERT OR REPLACE INTO memory (device, state, began, silent, passed_at, observed, changed_at, changes)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(number, memory.state, _text(memory.began), memory.silent, None if passed is None else _text(passed)),
+            *(memory.observed, None if changed is None else _text(changed), json.dumps(memory.changes)),
+        ),
+    )
 
 
 def _text(when: datetime) -> str:

@@ -114,6 +114,10 @@ class Fields:
         except ValueError:
             raise self.problem(name, "a time as 2026-11-22T08:00:00Z is expected") from None
 
+    def optional_time(self, name: str) -> datetime | None:
+        """A time in UTC or null."""
+        return None if self._null(name) else self.time(name)
+
     def member(self, name: str, kind: type[_Member]) -> _Member:
         """A member of an enumeration by its value."""
         text = self.text(name)

@@ -32,6 +32,7 @@ class Facts:
 
     `unsupported` says why the device does not do CMA-SPDM; empty when it does. `negotiated` is false for evidence that
     shows version and algorithms without the negotiation that led to them; `offered_versions` are the device's.
+    `provisioned` are the slots in which the device says that it has a chain; empty when it was not asked.
     `slot` is the slot whose chain is judged; `certificates` are that chain in SPDM order, empty with `chain_problem`
     when it cannot be read and with `no_chain` when there is none. `root_hash` is the RootHash of its structure and
     `hash` the function to recompute it with.
@@ -45,6 +46,7 @@ class Facts:
     offered_versions: frozenset[Version] = frozenset()
     slot: int | None = None
     other_slots: tuple[int, ...] = ()
+    provisioned: tuple[int, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     chain_problem: str = ""
     no_chain: str = ""

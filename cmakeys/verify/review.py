@@ -117,6 +117,7 @@ class _Replay:
             offered_versions=connection.offered_versions,
             slot=slot,
             other_slots=tuple(sorted(set(connection.chains) - {slot})),
+            provisioned=tuple(sorted(connection.digests.slots)) if connection.digests is not None else (),
             certificates=parsed.certificates if parsed else (),
             chain_problem=problem,
             no_chain=self._no_chain(slot),

@@ -1,0 +1,258 @@
+"""What a check means, seen with those before it: news or standing, and what a device counts as that was not reached.
+
+A verdict is about one moment. Whoever is called at night wants to know something else: did anything change, since when
+is it so, and does a device that was busy once matter already. The rules:
+
+* A device that was not reached counts as what it counted as before, for `grace` checks in a row, and then as
+  unreachable. What was never found out counts as unreachable at once.
+* A state is news when it begins and standing from then on. It is another one when the outcome is another, when other
+  steps fail or warn, or when the device differs in another way than before (steps 9, 10 and 13 by their reasons; those
+  of the others may hold what is new in every conversation, and would ring every night).
+* What changed about a device that passes is news once: then it is what the next check compares with. Against a device
+  that does not pass, the last one that did is what everything is compared with.
+
+All of it comes from the memory that the register keeps beside the history, one entry for each device, so that a fleet
+and a year of checks cost no more than a day of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from cmakeys.check import CheckResult, Judgement, negotiated
+from cmakeys.devices.enrolled import CheckRecord, Memory
+from cmakeys.errors import EvidenceProblem
+from cmakeys.evidence.fields import read_json
+from cmakeys.verify.observation import Observation, differences
+from cmakeys.verify.verdict import Outcome, Step, Verdict
+
+_TELLING = (9, 10, 13)
+"""Steps whose reason says in which way a device is another one, the same words as long as it stays so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """See the head of this module.
+
+    `outcome` is what the device counts as and `before` what it counted as until then, None where nothing is known.
+    `began` is when that began. `news` says that something is to be reported that was not reported yet: a new state, or
+    `changes` of a device that passes. `silent` counts the checks in a row that did not reach it, this one included, and
+    `remark` says why it counts as something else than its verdict. `expires` is when the first certificate of its chain
+    ends, as far as is known, and `passed_at` when it passed last.
+    """
+
+    outcome: Outcome
+    began: datetime
+    before: Outcome | None = None
+    news: bool = True
+    silent: int = 0
+    remark: str = ""
+    changes: tuple[str, ...] = ()
+    passed_at: datetime | None = None
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One device of a run for a report: the verdict of this check, and how it stands with those before it.
+
+    `enrolled` is false for an address that was checked without memory.
+    """
+
+    name: str
+    judgement: Judgement
+    standing: Standing
+    memory: Memory
+    enrolled: bool = True
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of this check."""
+        return self.judgement.verdict
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the device counts as."""
+        return self.standing.outcome
+
+    @property
+    def counted(self) -> Verdict:
+        """The verdict with the outcome that the device counts as, and the reason when that is another one."""
+        if self.standing.outcome is self.verdict.outcome:
+            return self.verdict
+        return replace(self.verdict, outcome=self.standing.outcome, summary=self.standing.remark)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing to tell whoever wants to hear of trouble only."""
+        return self.outcome is Outcome.TRUSTED and not self.standing.changes and not self._recovered
+
+    @property
+    def _recovered(self) -> bool:
+        return self.standing.news and self.standing.before not in (None, Outcome.TRUSTED)
+
+
+def findings(
+    results: Sequence[CheckResult],
+    memories: Mapping[str, Memory],
+    *,
+    grace: int = 0,
+    since: datetime | None = None,
+) -> tuple[Finding, ...]:
+    """The results of a run as findings; what changed after `since` is news as well."""
+    return tuple(
+        finding(
+            result.target.name,
+            result.judgement,
+            memories.get(result.target.name) if result.target.enrolled else None,
+            grace=grace,
+            since=since,
+            enrolled=result.target.enrolled is not None,
+        )
+        for result in results
+    )
+
+
+def finding(
+    name: str,
+    judgement: Judgement,
+    memory: Memory | None,
+    *,
+    grace: int = 0,
+    since: datetime | None = None,
+    enrolled: bool = True,
+) -> Finding:
+    """How one judgement stands with the memory of the device; see the head of this module for the rules."""
+    verdict, now = judgement.verdict, judgement.verdict.checked_at
+    silent = (memory.silent if memory else 0) + 1 if verdict.outcome is Outcome.UNREACHABLE else 0
+    before = state_outcome(memory.state) if memory else None
+    excused = before is not None and 0 < silent <= grace
+    state = memory.state if memory and excused else state_of(verdict)
+    same = memory is not None and memory.state == state
+    began = memory.began if memory and same else now
+    seen = judgement.observation
+    last = _read(memory.observed) if memory else None
+    changes = differences(last, seen) if last and seen else ()
+    passed = verdict.outcome.healthy
+    changed_at, kept = (memory.changed_at, memory.changes) if memory else (None, ())
+    if passed and changes:
+        changed_at, kept = now, changes
+    elif passed and since is not None and changed_at is not None and changed_at > since:
+        changes = kept
+    outcome = state_outcome(state) or verdict.outcome
+    standing = Standing(
+        outcome=outcome,
+        began=began,
+        before=before,
+        news=not same or (passed and bool(changes)) or (since is not None and began > since),
+        silent=silent,
+        remark=_excuse(verdict, outcome, silent, grace, began) if excused else "",
+        changes=changes,
+        passed_at=now if passed else memory.passed_at if memory else None,
+        expires=(seen or last or Observation()).expires,
+    )
+    kept_observation = memory.observed if memory else ""
+    if passed and seen:
+        kept_observation = json.dumps(seen.to_json(), separators=(",", ":"))
+    remembered = Memory(state, began, silent, standing.passed_at, kept_observation, changed_at, kept)
+    return Finding(name, judgement, standing, remembered, enrolled)
+
+
+def _excuse(verdict: Verdict, outcome: Outcome, silent: int, grace: int, began: datetime) -> str:
+    return (
+        f"not reached, {silent} of {grace} times that are allowed, and counts as {outcome.value}"
+        f" as since {minute(began)}: {verdict.summary}"
+    )
+
+
+def minute(when: datetime) -> str:
+    """A moment for a person."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+# -- states ------------------------------------------------------------------------------------------------------------
+
+
+def state_of(verdict: Verdict) -> str:
+    """What tells one state of a device from another, as text: the outcome, then what is wrong."""
+    return " ".join(
+        (
+            verdict.outcome.value,
+            _numbers(verdict.failures),
+            _numbers(verdict.warnings),
+            _fingerprint(step.reason for step in verdict.failures if step.number in _TELLING),
+        )
+    )
+
+
+def state_outcome(state: str) -> Outcome | None:
+    """The outcome of a state; None for text that is none."""
+    word = state.partition(" ")[0]
+    return next((outcome for outcome in Outcome if outcome.value == word), None)
+
+
+def _numbers(steps: Iterable[Step]) -> str:
+    return ",".join(str(step.number) for step in steps) or "-"
+
+
+def _fingerprint(reasons: Iterable[str]) -> str:
+    text = "\n".join(reasons)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16] if text else "-"
+
+
+def _read(observed: str) -> Observation | None:
+    """What was seen of a device when it passed last; None where that is not known, or written by a newer cmakeys."""
+    if not observed:
+        return None
+    try:
+        return Observation.from_json(read_json(observed.encode(), "register"))
+    except EvidenceProblem:
+        return None
+
+
+def memory_from(record: CheckRecord) -> Memory | None:
+    """What an entry of the history lets one remember, for a device that an older cmakeys checked last."""
+    try:
+        verdict = Verdict.from_json(read_json(record.detail.encode(), "register"))
+    except EvidenceProblem:
+        return None
+    return Memory(state_of(verdict), record.checked_at, 0, record.checked_at if verdict.outcome.healthy else None)
+
+
+# -- what is kept ------------------------------------------------------------------------------------------------------
+
+
+def history(found: Iterable[Finding]) -> tuple[CheckRecord, ...]:
+    """The findings about enrolled devices as entries of their history."""
+    return tuple(record_of(one) for one in found if one.enrolled)
+
+
+def record_of(one: Finding) -> CheckRecord:
+    """One finding as an entry of the history; only a device that passed changes what the next check compares with."""
+    verdict, negotiation = one.verdict, one.judgement.negotiation
+    found_out = verdict.outcome is not Outcome.UNREACHABLE
+    return CheckRecord(
+        one.name,
+        verdict.checked_at,
+        verdict.outcome.value,
+        verdict.summary,
+        json.dumps(verdict.to_json(), separators=(",", ":")) if found_out else "",
+        negotiated(negotiation) if verdict.outcome.healthy and negotiation else None,
+        one.memory,
+    )
+
+
+def first_record(name: str, judgement: Judgement) -> CheckRecord:
+    """The check that a device passed when it was enrolled."""
+    return record_of(finding(name, judgement, None))
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """The outcome that decides the exit code of a run: a rejection outweighs not knowing."""
+    order = (Outcome.REJECTED, Outcome.UNREACHABLE, Outcome.UNSUPPORTED, Outcome.DEGRADED, Outcome.TRUSTED)
+    found = set(outcomes)
+    return next((outcome for outcome in order if outcome in found), Outcome.TRUSTED)

@@ -1,0 +1,193 @@
+"""An alarm rings once, a fault that passes rings nothing, and what was silent too long is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cmakeys.check import Judgement
+from cmakeys.devices.enrolled import Memory
+from cmakeys.devices.register import Register
+from cmakeys.standing import Finding, finding, first_record, history, memory_from, record_of, state_outcome
+from cmakeys.verify.observation import Observation
+from cmakeys.verify.verdict import Outcome, Step, StepOutcome, Verdict
+from tests.devices.samples import sample
+from tests.reports.verdicts import (
+    CHECKED_AT,
+    DEGRADED,
+    OTHER_FIRMWARE,
+    REJECTED,
+    TRUSTED,
+    UNREACHABLE,
+    UNSUPPORTED,
+    with_step,
+)
+from tests.verify.test_observation import BEFORE
+
+NIGHT = timedelta(days=1)
+DRIFTED = with_step(TRUSTED, Outcome.REJECTED, "step 13", OTHER_FIRMWARE)
+DRIFTED_AGAIN = with_step(TRUSTED, Outcome.REJECTED, "step 13", replace(OTHER_FIRMWARE, reason="index 1 is 9999"))
+FORGED = with_step(TRUSTED, Outcome.REJECTED, "step 11", Step(11, StepOutcome.FAILED, "the signature is 1234"))
+FORGED_ANEW = with_step(TRUSTED, Outcome.REJECTED, "step 11", Step(11, StepOutcome.FAILED, "the signature is 5678"))
+
+
+def nights(
+    verdicts: Sequence[Verdict], *, grace: int = 0, observations: Sequence[Observation | None] = ()
+) -> list[Finding]:
+    """What each of these nights finds, one after the other."""
+    found: list[Finding] = []
+    memory: Memory | None = None
+    for number, verdict in enumerate(verdicts):
+        seen = observations[number] if observations else None
+        judgement = Judgement(replace(verdict, checked_at=CHECKED_AT + number * NIGHT), observation=seen)
+        one = finding("gpu0", judgement, memory, grace=grace)
+        found.append(one)
+        memory = one.memory
+    return found
+
+
+def night(number: int) -> datetime:
+    return CHECKED_AT + number * NIGHT
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "grace", "expected"),
+    [
+        ([TRUSTED, TRUSTED, TRUSTED], 0, "trusted* trusted trusted"),
+        ([TRUSTED, DRIFTED, DRIFTED, TRUSTED], 0, "trusted* rejected* rejected trusted*"),
+        ([TRUSTED, DRIFTED, DRIFTED_AGAIN], 0, "trusted* rejected* rejected*"),
+        ([TRUSTED, FORGED, FORGED_ANEW], 0, "trusted* rejected* rejected"),
+        ([TRUSTED, DRIFTED, REJECTED], 0, "trusted* rejected* rejected*"),
+        ([TRUSTED, DEGRADED, DEGRADED], 0, "trusted* degraded* degraded"),
+        ([TRUSTED, UNREACHABLE, UNREACHABLE], 0, "trusted* unreachable* unreachable"),
+        ([TRUSTED, UNREACHABLE, UNREACHABLE, TRUSTED], 2, "trusted* trusted trusted trusted"),
+        ([TRUSTED, *[UNREACHABLE] * 4, TRUSTED], 2, "trusted* trusted trusted unreachable* unreachable trusted*"),
+        ([DRIFTED, UNREACHABLE, DRIFTED], 1, "rejected* rejected rejected"),
+        ([UNREACHABLE, UNREACHABLE, TRUSTED], 5, "unreachable* unreachable trusted*"),
+        ([TRUSTED, UNREACHABLE, TRUSTED, UNREACHABLE, TRUSTED], 1, "trusted* trusted trusted trusted trusted"),
+        ([UNSUPPORTED, UNSUPPORTED], 0, "unsupported* unsupported"),
+    ],
+)
+def test_what_each_night_counts_as_and_which_ring(verdicts: list[Verdict], grace: int, expected: str) -> None:
+    found = nights(verdicts, grace=grace)
+    assert " ".join(one.outcome.value + "*" * one.standing.news for one in found) == expected
+
+
+def test_a_state_begins_when_it_began() -> None:
+    found = nights([TRUSTED, DRIFTED, UNREACHABLE, DRIFTED, TRUSTED], grace=1)
+    assert [one.standing.began for one in found] == [night(0), night(1), night(1), night(1), night(4)]
+    assert [one.standing.before for one in found][1:] == [
+        Outcome.TRUSTED,
+        Outcome.REJECTED,
+        Outcome.REJECTED,
+        Outcome.REJECTED,
+    ]
+    assert [one.standing.passed_at for one in found] == [night(0), night(0), night(0), night(0), night(4)]
+
+
+def test_a_device_that_is_excused_says_so_and_shows_that_nothing_was_checked() -> None:
+    *_, last = nights([TRUSTED, UNREACHABLE], grace=3)
+    assert last.counted.outcome is Outcome.TRUSTED
+    assert last.counted.summary.startswith(
+        "not reached, 1 of 3 times that are allowed, and counts as trusted as since 2040-01-02 03:04 UTC: "
+    )
+    assert {step.outcome for step in last.counted.steps} == {StepOutcome.NOT_CHECKED}
+    assert last.verdict.outcome is Outcome.UNREACHABLE
+    assert record_of(last).outcome == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "quiet"),
+    [
+        ([TRUSTED], True),
+        ([TRUSTED, TRUSTED], True),
+        ([TRUSTED, UNREACHABLE], True),
+        ([DEGRADED, DEGRADED], False),
+        ([DRIFTED, DRIFTED], False),
+        ([DRIFTED, TRUSTED], False),
+        ([DRIFTED, TRUSTED, TRUSTED], True),
+    ],
+)
+def test_silence_means_trusted_and_nothing_to_tell(verdicts: list[Verdict], quiet: bool) -> None:
+    assert nights(verdicts, grace=1)[-1].quiet is quiet
+
+
+OTHER = replace(BEFORE, provisioned=(0, 1))
+WORDS = ("slot 1 is newly provisioned",)
+
+
+def test_what_changed_about_a_device_that_passes_is_news_once() -> None:
+    found = nights([TRUSTED] * 3, observations=[BEFORE, OTHER, OTHER])
+    assert [one.standing.changes for one in found] == [(), WORDS, ()]
+    assert [one.standing.news for one in found] == [True, True, False]
+    assert not found[1].quiet
+
+
+def test_a_device_that_fails_is_compared_with_when_it_passed_last() -> None:
+    found = nights([TRUSTED, DRIFTED, DRIFTED, TRUSTED], observations=[BEFORE, OTHER, OTHER, BEFORE])
+    assert [one.standing.changes for one in found] == [(), WORDS, WORDS, ()]
+
+
+def test_a_device_that_is_not_reached_keeps_what_was_seen_of_it() -> None:
+    found = nights([TRUSTED, UNREACHABLE, TRUSTED], observations=[BEFORE, None, OTHER])
+    assert found[1].standing.expires == BEFORE.expires
+    assert found[2].standing.changes == WORDS
+
+
+def test_since_takes_what_changed_after_a_moment_for_news() -> None:
+    found = nights([TRUSTED, DRIFTED, DRIFTED])
+    judgement = Judgement(replace(DRIFTED, checked_at=night(3)))
+    for since, news in ((night(0), True), (night(1), False)):
+        assert finding("gpu0", judgement, found[-1].memory, since=since).standing.news is news
+    found = nights([TRUSTED, TRUSTED, TRUSTED], observations=[BEFORE, OTHER, OTHER])
+    judgement = Judgement(replace(TRUSTED, checked_at=night(3)), observation=OTHER)
+    for since, words in ((night(0), WORDS), (night(1), ())):
+        standing = finding("gpu0", judgement, found[-1].memory, since=since).standing
+        assert (standing.changes, standing.news) == (words, bool(words))
+
+
+def test_an_observation_that_cannot_be_read_is_like_none() -> None:
+    memory = replace(nights([TRUSTED], observations=[BEFORE])[0].memory, observed='{"schema": 99}')
+    one = finding("gpu0", Judgement(TRUSTED, observation=OTHER), memory)
+    assert one.standing.changes == ()
+
+
+# -- the register ------------------------------------------------------------------------------------------------------
+
+
+def test_the_register_remembers_what_the_next_check_needs(tmp_path: Path) -> None:
+    register = Register(tmp_path)
+    register.enroll(sample(), first_record("gpu0", Judgement(TRUSTED, observation=BEFORE)))
+    memory = register.memories()["gpu0"]
+    assert state_outcome(memory.state) is Outcome.TRUSTED
+    second = finding("gpu0", Judgement(replace(TRUSTED, checked_at=night(1)), observation=OTHER), memory)
+    register.record(history([second]))
+    assert register.memories()["gpu0"] == second.memory
+    assert second.memory.changes == WORDS
+    assert len(register.history("gpu0")) == 2
+
+
+def test_an_address_that_is_not_enrolled_leaves_nothing() -> None:
+    one = finding("emu://x", Judgement(TRUSTED), None, enrolled=False)
+    assert history([one]) == ()
+
+
+def test_enrolling_anew_begins_a_new_memory(tmp_path: Path) -> None:
+    register = Register(tmp_path)
+    register.enroll(sample(), first_record("gpu0", Judgement(TRUSTED, observation=BEFORE)))
+    register.re_enroll(sample(), first_record("gpu0", Judgement(replace(DEGRADED, checked_at=night(1)))))
+    assert register.memories()["gpu0"] == nights([DEGRADED])[0].memory.__class__(
+        state=nights([DEGRADED])[0].memory.state, began=night(1), passed_at=night(1)
+    )
+
+
+def test_the_history_of_an_older_cmakeys_is_enough_to_go_on_from() -> None:
+    memory = memory_from(record_of(nights([DRIFTED])[0]))
+    assert memory is not None
+    one = finding("gpu0", Judgement(replace(DRIFTED, checked_at=night(1))), memory)
+    assert (one.standing.news, one.standing.began, one.standing.before) == (False, CHECKED_AT, Outcome.REJECTED)
+    assert memory_from(record_of(nights([UNREACHABLE])[0])) is None
