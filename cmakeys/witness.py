@@ -16,7 +16,7 @@ from cmakeys.devices.sysfs import Sysfs
 from cmakeys.errors import CmakeysError, EnvironmentProblem
 from cmakeys.keyring import oracle
 from cmakeys.roots.rootset import RootSet
-from cmakeys.verify.kernelview import Answer, KernelView
+from cmakeys.verify.kernelview import Answer, KernelView, Scope
 from cmakeys.verify.policy import KernelViewRule
 from cmakeys.x509.certificate import Certificate
 
@@ -37,19 +37,22 @@ def kernel_witness(rootset: RootSet, rule: KernelViewRule, *, sysfs: Path | None
 
     `sysfs` is None for evidence from elsewhere: a function of the same address here is another device.
     """
+    if rule is KernelViewRule.OFF:
+        return no_witness
+    asked = oracle.Oracle(rootset.anchors()) if rule is KernelViewRule.ORACLE else None
 
     def testify(chain: Sequence[Certificate], device: str) -> tuple[KernelView, ...]:
         views = list(_finding(device, sysfs)) if sysfs is not None else []
-        if rule is KernelViewRule.ORACLE and chain:
-            views.append(_ask(rootset, chain))
+        if asked is not None and chain:
+            views.append(_ask(asked, chain))
         return tuple(views)
 
-    return no_witness if rule is KernelViewRule.OFF else testify
+    return testify
 
 
-def _ask(rootset: RootSet, chain: Sequence[Certificate]) -> KernelView:
+def _ask(asked: oracle.Oracle, chain: Sequence[Certificate]) -> KernelView:
     try:
-        answer = oracle.ask(rootset.anchors(), chain)
+        answer = asked.ask(chain)
     except EnvironmentProblem as problem:
         return KernelView(THIS_KERNEL, Answer.UNKNOWN, str(problem), problem.hint)
     if answer.accepted is None:
@@ -71,11 +74,11 @@ def _finding(device: str, sysfs: Path) -> Sequence[KernelView]:
     verdict = read_verdict(tree, tree.functions / str(function))
     source = "the kernel's own authentication"
     if verdict.state is Authenticated.SUCCEEDED:
-        return (KernelView(source, Answer.ACCEPTS, "authenticated is 1"),)
+        return (KernelView(source, Answer.ACCEPTS, "authenticated is 1", scope=Scope.DEVICE),)
     if verdict.state is Authenticated.FAILED:
         hint = f"cmakeys keyring apply, then cmakeys devices recheck {function}"
-        return (KernelView(source, Answer.REFUSES, "authenticated is 0", hint),)
+        return (KernelView(source, Answer.REFUSES, "authenticated is 0", hint, Scope.DEVICE),)
     if verdict.state is Authenticated.UNDETERMINED:
         hint = "somebody between may keep the device from answering: see the kernel's log"
-        return (KernelView(source, Answer.UNKNOWN, verdict.words, hint),)
+        return (KernelView(source, Answer.UNKNOWN, verdict.words, hint, Scope.DEVICE),)
     return ()

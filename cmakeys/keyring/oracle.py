@@ -11,17 +11,24 @@ A kernel that lacks an algorithm has no opinion; that is not a refusal.
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from cmakeys.errors import EnvironmentProblem
+from cmakeys.errors import EnvironmentProblem, Refused, Unsupported
 from cmakeys.keyring.keyctl import Keyctl, KeyctlError, Serial, SpecialRing
 from cmakeys.keyring.managed import Anchor, RootsRefused, build
 from cmakeys.keyring.refusals import explain
 from cmakeys.x509.certificate import Certificate
+from cmakeys.x509.chain import find_anchors
 
 SCRATCH = "cmakeys-oracle"
+ROOTS = "cmakeys-oracle-roots"
+
+_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4)
+"""Seconds to wait for the kernel's collector of dead keys, one after the other."""
 
 # What the kernel lacks, and not what is wrong with the certificate: ENOPKG, and ENOENT for an algorithm that it was
 # built without (kernel-abi.md §3.5).
@@ -49,28 +56,83 @@ class OracleAnswer:
     errno: str = ""
 
 
+class Oracle:
+    """Roots that are loaded into the kernel once, to be asked about many chains, by any thread.
+
+    A thread of its own does the asking. What it makes lies in the keyring of that thread, which ends with this object,
+    so that nothing is left behind however it ends, and few keys exist at a time: only root has a large quota.
+    """
+
+    def __init__(self, anchors: Sequence[Anchor], *, keyctl: Keyctl | None = None) -> None:
+        self._anchors = tuple(anchors)
+        self._keyctl = keyctl
+        self._loaded: _Loaded | EnvironmentProblem | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="oracle")
+
+    def ask(self, certificates: Sequence[Certificate]) -> OracleAnswer:
+        """Whether the kernel believes `certificates`, a chain with its root or first intermediate in front.
+
+        Where no root that the kernel loads vouches for the chain, and one that it does not load would, it has no
+        opinion. Raises an `EnvironmentProblem` when keys cannot be used here.
+        """
+        return self._thread.submit(self._ask, tuple(certificates)).result()
+
+    def _ask(self, certificates: tuple[Certificate, ...]) -> OracleAnswer:
+        keyctl = self._keyctl = self._keyctl or Keyctl()
+        if self._loaded is None:
+            self._loaded = _load(keyctl, self._anchors)
+        if isinstance(self._loaded, EnvironmentProblem):
+            raise self._loaded
+        answer = anchored_in(self._loaded.ring, certificates, keyctl=keyctl)
+        if answer.accepted is not False or answer.index != 0:
+            return answer
+        without = find_anchors(certificates, [anchor.certificate for anchor in self._loaded.without])
+        if not without:
+            return answer
+        return OracleAnswer(None, f"this kernel does not load the root {without[0].label}", answer.index, answer.errno)
+
+
 def ask(
     anchors: Sequence[Anchor], certificates: Sequence[Certificate], *, keyctl: Keyctl | None = None
 ) -> OracleAnswer:
-    """Whether the kernel believes `certificates`, a chain with its root or first intermediate in front, by `anchors`.
+    """What an `Oracle` with `anchors` says of one chain."""
+    return Oracle(anchors, keyctl=keyctl).ask(certificates)
 
-    Roots that this kernel does not load are left out, and named when nothing else vouches for the chain. Raises an
-    `EnvironmentProblem` when keys cannot be used here.
-    """
-    keyctl = keyctl or Keyctl()
-    unloadable: tuple[str, ...] = ()
-    usable = list(anchors)
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A ring of roots, and those that this kernel does not take."""
+
+    ring: Serial
+    without: tuple[Anchor, ...] = ()
+
+
+def _load(keyctl: Keyctl, anchors: Sequence[Anchor]) -> _Loaded | EnvironmentProblem:
+    """Load what this kernel takes, for as long as the thread lives; the problem, where no certificate is the cause."""
     try:
-        with build(keyctl, usable) as ring:
-            return anchored_in(ring, certificates, keyctl=keyctl)
+        return _Loaded(_kept(keyctl, anchors))
     except RootsRefused as refused:
-        unloadable = tuple(problem.object for problem in refused.problems)
-    usable = [anchor for anchor in anchors if anchor.name not in unloadable]
-    with build(keyctl, usable) as ring:
-        answer = anchored_in(ring, certificates, keyctl=keyctl)
-    if answer.accepted is not False or answer.errno != "ENOKEY":
-        return answer
-    return OracleAnswer(None, f"this kernel does not load {', '.join(unloadable)}", answer.index, answer.errno)
+        if not all(isinstance(problem, Unsupported | Refused) for problem in refused.problems):
+            return refused
+        names = {problem.object for problem in refused.problems}
+    except EnvironmentProblem as problem:
+        return problem
+    without = tuple(anchor for anchor in anchors if anchor.name in names)
+    try:
+        return _Loaded(_kept(keyctl, [anchor for anchor in anchors if anchor not in without]), without)
+    except EnvironmentProblem as problem:
+        return problem
+
+
+def _kept(keyctl: Keyctl, anchors: Sequence[Anchor]) -> Serial:
+    """A ring like the one that `apply` would link, under a name of its own, in the keyring of this thread."""
+    with build(keyctl, anchors) as ring:
+        try:
+            keep = keyctl.add_key("keyring", ROOTS, None, SpecialRing.THREAD)
+            keyctl.link(ring, keep)
+        except KeyctlError as error:
+            raise explain(error, ROOTS) from error
+        return ring
 
 
 def anchored_in(ring: Serial, certificates: Sequence[Certificate], *, keyctl: Keyctl | None = None) -> OracleAnswer:
@@ -82,10 +144,22 @@ def anchored_in(ring: Serial, certificates: Sequence[Certificate], *, keyctl: Ke
     with _scratch(keyctl, ring) as scratch:
         for index, certificate in enumerate(certificates):
             try:
-                keyctl.add_key("asymmetric", f"{SCRATCH}:{index}", certificate.der, scratch)
+                _add(keyctl, "asymmetric", f"{SCRATCH}:{index}", certificate.der, scratch)
             except KeyctlError as error:
                 return _refusal(error, index, certificate)
     return OracleAnswer(True, f"it took all {len(certificates)} certificates")
+
+
+def _add(keyctl: Keyctl, key_type: str, description: str, payload: bytes | None, ring: Serial | SpecialRing) -> Serial:
+    """Add a key. The quota of keys that are gone comes back a moment later, so that it is waited for."""
+    for pause in _PAUSES:
+        try:
+            return keyctl.add_key(key_type, description, payload, ring)
+        except KeyctlError as error:
+            if error.errno != errno.EDQUOT:
+                raise
+        time.sleep(pause)
+    return keyctl.add_key(key_type, description, payload, ring)
 
 
 def _refusal(error: KeyctlError, index: int, certificate: Certificate) -> OracleAnswer:
@@ -102,7 +176,7 @@ def _refusal(error: KeyctlError, index: int, certificate: Certificate) -> Oracle
 @contextmanager
 def _scratch(keyctl: Keyctl, ring: Serial) -> Iterator[Serial]:
     try:
-        scratch = keyctl.add_key("keyring", SCRATCH, None, SpecialRing.THREAD)
+        scratch = _add(keyctl, "keyring", SCRATCH, None, SpecialRing.THREAD)
         try:
             keyctl.restrict(scratch, "asymmetric", f"key_or_keyring:{ring}:chain")
         except KeyctlError as error:
