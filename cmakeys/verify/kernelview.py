@@ -44,6 +44,8 @@ RULES = {
 MASKED = "EKEYREJECTED"
 """What userspace is told of every broken rule, since the kernel goes on to the challenge and lets that fail."""
 
+_SIMULATED = "a kernel with CMA"
+
 
 class Held(Enum):
     """What became of one rule."""
@@ -76,14 +78,26 @@ class RuleFinding:
         return f"rule {self.rule}, {self.reason or RULES[self.rule]}" + (f" ({self.errno})" if self.errno else "")
 
 
+class Scope(Enum):
+    """What an opinion is about: the value are the steps of ours that it is held against."""
+
+    ANCHOR = frozenset({3, 4})
+    """Whether the chain ends in our roots."""
+    CHAIN = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 10, 13})
+    """All of it but the conversation and the proof of possession, of which a chain says nothing."""
+    DEVICE = frozenset(range(1, 14))
+    """The device itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class KernelView:
-    """An opinion about a chain: `source` is who holds it, in words; `findings` are there when it was simulated."""
+    """An opinion: `source` is who holds it, in words; `findings` are there when it was simulated."""
 
     source: str
     answer: Answer
     reason: str
     hint: str = ""
+    scope: Scope = Scope.ANCHOR
     findings: tuple[RuleFinding, ...] = ()
 
 
@@ -101,7 +115,7 @@ def simulate(
     kernel's blacklist nobody outside can read, so rule 4 always is.
     """
     if not certificates:
-        return KernelView("the kernel's rules", Answer.UNKNOWN, "there is no chain to apply them to")
+        return KernelView(_SIMULATED, Answer.UNKNOWN, "there is no chain to apply them to", scope=Scope.CHAIN)
     findings = (
         RuleFinding(1, Held.HOLDS),
         *_parsing(certificates),
@@ -117,10 +131,10 @@ def simulate(
         more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         reason = f"{broken[0].words}{more}"
         hint = f"the kernel says {MASKED} whatever the rule; its log names the certificate"
-        return KernelView("the kernel's rules", Answer.REFUSES, reason, hint, findings)
+        return KernelView(_SIMULATED, Answer.REFUSES, reason, hint, Scope.CHAIN, findings)
     unknown = [str(finding.rule) for finding in findings if finding.held is Held.UNKNOWN and finding.rule != 4]
     left = f", but for rule {', '.join(unknown)}, which could not be applied" if unknown else ""
-    return KernelView("the kernel's rules", Answer.ACCEPTS, f"the chain keeps them{left}", findings=findings)
+    return KernelView(_SIMULATED, Answer.ACCEPTS, f"its rules hold{left}", "", Scope.CHAIN, findings)
 
 
 # -- the rules ---------------------------------------------------------------------------------------------------------

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cmakeys.emulator.lies.lie import Lie
 from cmakeys.evidence.model import Evidence
 from cmakeys.roots.root import Constraints, LifeCycle, Root
 from cmakeys.roots.rootset import DenyEntry, RootSet
+from cmakeys.spdm.signing import Statement
 from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.facts import Facts
 from cmakeys.verify.policy import Policy
@@ -19,6 +21,18 @@ from tests.evidence.loopback import IDENTITY, NOW, vendor
 
 OPTIONAL = {7, 10, 13, 14}
 """Steps that a plain check of an unknown device does not run."""
+
+
+class WrongSignature(Lie):
+    """Spoils the signatures of one kind of message."""
+
+    def __init__(self, purpose: str) -> None:
+        self.purpose = purpose
+
+    def signature(self, signature: bytes, statement: Statement) -> bytes:
+        if self.purpose not in statement.context.value:
+            return signature
+        return signature[:-1] + bytes([signature[-1] ^ 1])
 
 
 def root(

@@ -1,19 +1,16 @@
-"""The kernel's rules on a chain, each broken by a chain made for it; and step 14, which holds the kernel against us."""
+"""The kernel's rules on a chain, each broken by a chain made for it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from cmakeys.verify.kernelview import RULES, Answer, Held, KernelView, simulate
-from cmakeys.verify.policy import KernelViewRule, Policy
-from cmakeys.verify.verdict import Outcome, StepOutcome
-from cmakeys.verify.verifier import verify
 from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.identity import CMA_OID
-from tests.evidence.loopback import IDENTITY, NOW, attest
-from tests.verify.cases import root, roots
+from tests.evidence.loopback import IDENTITY
 from tests.x509.pki import (
     LEAF_USAGE,
     Issued,
@@ -59,6 +56,10 @@ BROKEN: dict[str, tuple[tuple[Certificate, ...], list[int]]] = {
     "the kernel lacks the algorithm of the leaf's key": (
         of_leaf(leaf_of(INTERMEDIATE, kind="p224", extensions=[NAMED])),
         [3],
+    ),
+    "a leaf whose dates the kernel's parser does not read": (
+        of_leaf(leaf_of(INTERMEDIATE, not_before=datetime(1960, 1, 1, tzinfo=UTC), extensions=[NAMED])),
+        [2],
     ),
     "an intermediate that is no CA": (
         certificates(
@@ -174,66 +175,3 @@ def test_an_undecodable_name_is_told_from_a_wrong_one() -> None:
 
 def test_without_a_chain_there_is_no_opinion() -> None:
     assert simulate((), ANCHORS).answer is Answer.UNKNOWN
-
-
-# -- step 14 -----------------------------------------------------------------------------------------------------------
-
-
-EVIDENCE = attest()
-
-
-def step_14(policy: Policy, *views: KernelView, trusting: bool = True) -> tuple[Outcome, StepOutcome, str]:
-    """Outcome of the whole, and outcome and reason of the step, for an honest device."""
-    rootset = roots() if trusting else roots(root("other", "Other"))
-    verdict = verify(EVIDENCE, rootset, policy, now=NOW, kernel=views)
-    step = verdict.step(14)
-    return verdict.outcome, step.outcome, step.reason
-
-
-SIMULATE = Policy(kernel_view=KernelViewRule.SIMULATE)
-ORACLE = Policy(kernel_view=KernelViewRule.ORACLE)
-
-
-def view(answer: Answer) -> KernelView:
-    return KernelView("this kernel", answer, "because")
-
-
-def test_the_step_is_off_unless_the_policy_wants_it() -> None:
-    outcome, step, _ = step_14(Policy(), view(Answer.REFUSES))
-    assert (outcome, step) == (Outcome.TRUSTED, StepOutcome.NOT_CHECKED)
-
-
-def test_agreement_passes_and_names_who_agrees() -> None:
-    outcome, step, reason = step_14(ORACLE, view(Answer.ACCEPTS))
-    assert (outcome, step) == (Outcome.TRUSTED, StepOutcome.PASSED)
-    assert "this kernel accepts it" in reason
-    assert "the kernel's rules accepts it" in reason
-
-
-def test_a_kernel_that_refuses_what_we_trust_degrades() -> None:
-    outcome, step, reason = step_14(ORACLE, view(Answer.REFUSES))
-    assert (outcome, step) == (Outcome.DEGRADED, StepOutcome.WARNED)
-    assert "we accept the chain, this kernel would not: because" in reason
-
-
-def test_a_kernel_that_accepts_what_we_refuse_is_said_beside_the_rejection() -> None:
-    outcome, step, reason = step_14(ORACLE, view(Answer.ACCEPTS), trusting=False)
-    assert (outcome, step) == (Outcome.REJECTED, StepOutcome.WARNED)
-    assert "accepts it" in reason
-
-
-def test_a_kernel_that_could_not_be_asked_is_no_agreement() -> None:
-    outcome, step, reason = step_14(ORACLE, view(Answer.UNKNOWN))
-    assert (outcome, step) == (Outcome.TRUSTED, StepOutcome.NOT_CHECKED)
-    assert "could not be asked: because" in reason
-
-
-def test_a_simulation_alone_is_enough_where_the_policy_says_so() -> None:
-    outcome, step, _ = step_14(SIMULATE)
-    assert (outcome, step) == (Outcome.TRUSTED, StepOutcome.PASSED)
-
-
-def test_both_refusing_is_agreement_too() -> None:
-    _, step, reason = step_14(SIMULATE, trusting=False)
-    assert step is StepOutcome.PASSED
-    assert "refuses it" in reason

@@ -9,7 +9,6 @@ import pytest
 
 from cmakeys.emulator.flaws import ALIAS_FLAWS, FLAW_STEPS, Flaw
 from cmakeys.emulator.keys import KeyType
-from cmakeys.emulator.lies.lie import Lie
 from cmakeys.emulator.measurements import INDEX_FIRMWARE, standard_measurements
 from cmakeys.emulator.pki import DeviceRequest
 from cmakeys.emulator.settings import DeviceSettings, MeasurementSupport
@@ -23,7 +22,6 @@ from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, BaseAsym, BaseHash
 from cmakeys.spdm.codes import CertificateModel, ErrorCode, RequestCode, SummaryHash, Version
 from cmakeys.spdm.offer import Offer
 from cmakeys.spdm.requester import MeasurementMode, Plan
-from cmakeys.spdm.signing import Statement
 from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.policy import Clock, Policy
 from cmakeys.verify.reference import ReferenceValues
@@ -32,25 +30,23 @@ from cmakeys.verify.verdict import Outcome, StepOutcome, Verdict
 from cmakeys.x509.identity import PciIdentity
 from cmakeys.x509.pin import Pin, PinKind
 from tests.evidence.loopback import IDENTITY, NOW, Answers, attest, credentials, device, vendor
-from tests.verify.cases import OPTIONAL, enrolled, failed_steps, judge, outcome, passed_steps, root, roots
+from tests.verify.cases import (
+    OPTIONAL,
+    WrongSignature,
+    enrolled,
+    failed_steps,
+    judge,
+    outcome,
+    passed_steps,
+    root,
+    roots,
+)
 
 NONCE = bytes(range(32))
 ALIAS = DeviceRequest("0001", IDENTITY, KeyType.ECDSA_P384, CertificateModel.ALIAS)
 TWIN = DeviceRequest("0002", IDENTITY)
 BOTH_NAMES = DeviceRequest("0001", IDENTITY)
 DEVICE_INFO_ONLY = DeviceRequest("0001")
-
-
-class WrongSignature(Lie):
-    """Spoils the signatures of one kind of message."""
-
-    def __init__(self, purpose: str) -> None:
-        self.purpose = purpose
-
-    def signature(self, signature: bytes, statement: Statement) -> bytes:
-        if self.purpose not in statement.context.value:
-            return signature
-        return signature[:-1] + bytes([signature[-1] ^ 1])
 
 
 # --- an honest device ------------------------------------------------------------------------------------------------
