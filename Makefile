@@ -59,10 +59,11 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/.python
 	@touch $@
 
 # What only tests need of the operating system is taken where it can be had: the linters of manual pages and of shell
-# scripts, and what reads the archives that we write. Without it, the tests that need it say so.
-TOOLS := mandoc shellcheck cpio
+# scripts, shells, and what reads and writes archives. Without it, the tests that need it say so. A tool that is not
+# named like its package stands before it.
+TOOLS := mandoc shellcheck cpio dash bzip2 lz4 zstd xz:xz-utils keyctl:keyutils busybox:busybox-static
 $(VENV)/.test: pyproject.toml | $(VENV)/.python
-	@missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@missing=; for tool in $(TOOLS); do command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
 		if [ -n "$$missing" ]; then \
 			$(BECOME); \
 			if [ "$$become" != no ] && command -v apt-get >/dev/null; then \

@@ -134,7 +134,7 @@ class Image:
     def entries(self) -> tuple[Entry, ...]:
         """Its files: loader, certificates, lists, and what calls the loader."""
         certificates = {root.name: root.certificate.der for root in self.roots}
-        return (*tree(self.manifest, certificates, self.keyctl), *callers())
+        return (*tree(self.manifest, certificates, self.keyctl), *callers(required=self.required))
 
     def cpio(self, *, mtime: int = 0) -> bytes:
         """A segment to put in front of an initrd or behind it."""

@@ -58,10 +58,15 @@ def tree(manifest: Manifest, certificates: Mapping[str, bytes], keyctl: Keyctl |
             yield Entry.file(f"{PLACE}/lib/{name}", data)
 
 
-def callers() -> Iterator[Entry]:
-    """What makes an initrd that knows nothing of us call the loader: systemd, dracut without it, initramfs-tools."""
+def callers(*, required: bool = False) -> Iterator[Entry]:
+    """What makes an initrd that knows nothing of us call the loader: systemd, dracut without it, initramfs-tools.
+
+    Only where the roots are `required` does systemd take a failure of the loader, or its silence, for one of the boot.
+    """
     yield Entry.file(f"{_UNIT}/cmakeys-load.service", data_file("cmakeys-load.service"))
     yield Entry.link(f"{_UNIT}/sysinit.target.wants/cmakeys-load.service", "../cmakeys-load.service")
+    if required:
+        yield Entry.file(f"{_UNIT}/cmakeys-load.service.d/required.conf", data_file("required.conf"))
     for folder in _DRACUT:
         yield Entry.file(f"{folder}/05-cmakeys.sh", data_file("dracut-hook"))
     yield Entry.file("conf/conf.d/cmakeys", data_file("initramfs-conf"))
