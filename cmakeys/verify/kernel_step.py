@@ -38,9 +38,9 @@ def step_14(case: Case, before: Sequence[Step], *, healthy: bool) -> Step:
         against = _objection(case, before, view.scope, healthy=healthy)
         if view.answer is (Answer.REFUSES if against is None else Answer.ACCEPTS):
             return _disagreement(view, against)
-    silent = [view for view in case.kernel if view.answer is Answer.UNKNOWN]
+    silent = [view for view in views if view.answer is Answer.UNKNOWN]
     if silent:
-        return not_checked(14, f"{silent[0].source} could not be asked: {silent[0].reason}", silent[0].hint)
+        return not_checked(14, f"{silent[0].source} gave no answer: {silent[0].reason}", silent[0].hint)
     return passed(14, "; ".join(f"{view.source} {_SAYS[view.answer]}: {view.reason}" for view in views))
 
 

@@ -112,7 +112,8 @@ def simulate(
 
     Every rule is applied, also behind a broken one: the kernel stops at the first, but whoever mends a chain wants all
     of them. An unknown slot is taken for 0, the strictest; without `identity` rule 11 is unknown. What is in the
-    kernel's blacklist nobody outside can read, so rule 4 always is.
+    kernel's blacklist nobody outside can read, so rule 4 always is. Where the first certificate fits several roots,
+    and not each has signed it, it is chance which one the kernel tries, and the answer unknown.
     """
     if not certificates:
         return KernelView(_SIMULATED, Answer.UNKNOWN, "there is no chain to apply them to", scope=Scope.CHAIN)
@@ -132,6 +133,10 @@ def simulate(
         reason = f"{broken[0].words}{more}"
         hint = f"the kernel says {MASKED} whatever the rule; its log names the certificate"
         return KernelView(_SIMULATED, Answer.REFUSES, reason, hint, Scope.CHAIN, findings)
+    chance = next((finding for finding in findings if finding.rule == 9 and finding.held is Held.UNKNOWN), None)
+    if chance is not None:
+        hint = "roots of equal name need key identifiers for the kernel to tell them apart; retire one"
+        return KernelView(_SIMULATED, Answer.UNKNOWN, chance.words, hint, Scope.CHAIN, findings)
     unknown = [str(finding.rule) for finding in findings if finding.held is Held.UNKNOWN and finding.rule != 4]
     left = f", but for rule {', '.join(unknown)}, which could not be applied" if unknown else ""
     return KernelView(_SIMULATED, Answer.ACCEPTS, f"its rules hold{left}", "", Scope.CHAIN, findings)
@@ -186,9 +191,13 @@ def _anchoring(first: Certificate, anchors: Sequence[Certificate]) -> tuple[Rule
         why = f"its issuer {lost[0].label} is a root that no kernel loads" if lost else f"no root is {first.issuer}"
         missing = RuleFinding(8, Held.BROKEN, why, "ENOKEY")
         return missing, RuleFinding(9, Held.UNKNOWN, "there is no issuer to verify it with")
-    if any(_signed_by(first, anchor) for anchor in found):
+    wrong = [anchor for anchor in found if not _signed_by(first, anchor)]
+    if not wrong:
         return RuleFinding(8, Held.HOLDS), RuleFinding(9, Held.HOLDS)
-    reason = f"{first.label} is not signed by {found[0].label}, which it names"
+    if len(wrong) < len(found):  # the kernel tries one key, whichever it comes upon first
+        reason = f"{first.label} names {len(found)} roots as its issuer, and {len(wrong)} of them did not sign it"
+        return RuleFinding(8, Held.HOLDS), RuleFinding(9, Held.UNKNOWN, reason)
+    reason = f"{first.label} is not signed by {wrong[0].label}, which it names"
     return RuleFinding(8, Held.HOLDS), RuleFinding(9, Held.BROKEN, reason, MASKED)
 
 

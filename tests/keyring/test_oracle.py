@@ -202,7 +202,7 @@ POOL = (
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(
     st.lists(st.sampled_from(range(len(POOL))), min_size=1, max_size=4),
     st.sets(st.sampled_from(range(len(POOL))), max_size=3),
@@ -213,7 +213,10 @@ def test_the_simulation_agrees_with_the_kernel_about_lookup_and_signatures(chain
     path = [POOL[number] for number in chain]
     trusted = [POOL[number] for number in sorted(roots)]
     simulated = simulate(certificates(*path), certificates(*trusted))
-    broken = {finding.rule for finding in simulated.findings if finding.held is Held.BROKEN} & {8, 9, 10}
+    held = {finding.rule: finding.held for finding in simulated.findings}
+    broken = {rule for rule in (8, 9, 10) if held[rule] is Held.BROKEN}
+    if held[8] is Held.HOLDS and held[9] is Held.UNKNOWN:
+        return  # it says itself that it cannot know
     answer = asked(path, *trusted)
     if not broken:
         assert answer.accepted is True

@@ -142,6 +142,18 @@ def test_the_lookup_goes_by_key_identifier_where_there_is_one() -> None:
     assert broken(simulate(chain, [heir.certificate], slot=0, identity=IDENTITY)) == [8]
 
 
+def test_of_two_roots_that_a_certificate_may_mean_the_kernel_tries_one() -> None:
+    """Equal names, and no key identifier to choose by: which key it comes upon first is chance."""
+    first = issue("Twin", subject_key_id=False, number=3)
+    second = issue("Twin", subject_key_id=False, number=4)
+    chain = certificates(leaf_of(first, extensions=[NAMED]))
+    view = simulate(chain, certificates(second, first), slot=0, identity=IDENTITY)
+    assert view.answer is Answer.UNKNOWN
+    assert "names 2 roots as its issuer, and 1 of them did not sign it" in view.reason
+    assert simulate(chain, certificates(first), slot=0, identity=IDENTITY).answer is Answer.ACCEPTS
+    assert broken(simulate(chain, certificates(second), slot=0, identity=IDENTITY)) == [9]
+
+
 def test_a_root_that_no_kernel_loads_is_named_as_the_reason() -> None:
     modern = issue("Modern", kind="ed25519")
     chain = certificates(modern, leaf_of(modern, extensions=[NAMED]))
