@@ -85,6 +85,7 @@ def test_every_noun_has_its_page_and_no_page_is_about_nothing() -> None:
         "cmakeys.yaml.5",
         "cmakeys-roots.5",
         "cmakeys-bundle.5",
+        "cmakeys-rotation.7",
         *(f"cmakeys-{noun.name}.1" for noun in NOUNS),
     }
     assert set(PAGES) == expected
