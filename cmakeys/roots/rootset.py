@@ -1,8 +1,10 @@
 """All roots of a machine as one immutable value, with the rules about them.
 
 A `RootSet` touches no file. Its rules: a name and a certificate each occur once; a deny entry beats every root,
-whatever brought it; only `trusted` and `retiring` roots anchor a chain. Names, certificates and deny entries are found
-by lookup, so that a thousand roots and ten thousand entries cost what they weigh and no more.
+whatever brought it; only `trusted` and `retiring` roots anchor a chain, and none that has the key of a distrusted one:
+the verifier refuses what passes through such a key, and a kernel that was given the twin would not. Names,
+certificates and deny entries are found by lookup, so that a thousand roots and ten thousand entries cost what they
+weigh and no more.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class RootSet:
                 )
 
     def anchors(self) -> tuple[Root, ...]:
-        """The roots in which a chain may end: trusted or retiring, and not denied."""
+        """The roots in which a chain may end: trusted or retiring, not denied, and of no key that is distrusted."""
         return tuple(self._anchoring().values())
 
     def is_anchor(self, root: Root) -> bool:
@@ -78,8 +80,13 @@ class RootSet:
     def _anchoring(self) -> dict[str, Root]:
         """The anchors by name; found out once, for a set never changes."""
         if self._anchors is None:
+            distrusted = [root.certificate for root in self.roots if root.state is LifeCycle.DISTRUSTED]
             found = {
-                root.name: root for root in self.roots if root.state.anchors and self.denied(root.certificate) is None
+                root.name: root
+                for root in self.roots
+                if root.state.anchors
+                and self.denied(root.certificate) is None
+                and not any(same_key(root.certificate, lost) for lost in distrusted)
             }
             object.__setattr__(self, "_anchors", found)
             return found

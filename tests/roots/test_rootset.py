@@ -197,6 +197,13 @@ def test_a_certificate_with_the_key_of_a_distrusted_root_is_distrusted() -> None
     assert RootSet((Root("kept", KEPT, LifeCycle.RETIRED),)).distrusting(KEPT) is None
 
 
+@pytest.mark.parametrize("state", [LifeCycle.TRUSTED, LifeCycle.RETIRING])
+def test_no_chain_ends_in_a_root_of_a_distrusted_key_whatever_its_own_state(state: LifeCycle) -> None:
+    twin, other = Root("again", AGAIN, state), Root("rekeyed", REKEYED)
+    assert RootSet((Root("kept", KEPT, LifeCycle.DISTRUSTED), twin, other)).anchors() == (other,)
+    assert RootSet((Root("kept", KEPT, LifeCycle.RETIRED), twin, other)).anchors() == (twin, other)
+
+
 def test_the_day_of_distrust_holds_for_every_certificate_of_the_key_and_the_earliest_counts() -> None:
     early, late = datetime(2030, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
     kept, again, rekeyed = Root("kept", KEPT), Root("again", AGAIN), Root("rekeyed", REKEYED)
