@@ -17,7 +17,7 @@ from cmakeys.devices.binding import Essential
 from cmakeys.devices.functions import FunctionEntry
 from cmakeys.errors import UsageProblem
 
-BRIDGE, STORAGE, NETWORK, DISPLAY = 0x06, 0x01, 0x02, 0x03
+BRIDGE, STORAGE, NETWORK, DISPLAY = 0x0604, 0x01, 0x02, 0x03
 MAX_LISTED = 256
 
 _CLASS = re.compile(r"(?:[0-9a-f]{2}){1,3}", re.ASCII)
@@ -116,7 +116,9 @@ class Decision:
 def listed(guard: Guard, subject: Subject) -> str:
     """By which entry a function is guarded; empty when by none.
 
-    A bridge is guarded only by its own id or class: without its driver nothing behind it could be announced.
+    A bridge to another bus is guarded only by its own id or class: without its driver nothing behind it could be
+    announced. That is class 0604 alone, which the kernel lets stand only on a function with a bridge's header: a device
+    chooses its class, and most drivers choose by ids, so that "some bridge" would be a way round the guard.
     """
     entry = subject.entry
     if name := _named(guard, entry):
@@ -126,7 +128,7 @@ def listed(guard: Guard, subject: Subject) -> str:
         for prefix in guard.classes:
             if code.startswith(prefix):
                 return f"class {prefix}"
-        if entry.class_code >> 16 == BRIDGE:
+        if entry.class_code >> 8 == BRIDGE:
             return ""
     for bridge in guard.behind:
         if bridge in subject.above:

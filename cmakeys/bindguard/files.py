@@ -104,7 +104,7 @@ def render_rules(guard: Guard) -> bytes:
         also = "" if device == "*" else f', ATTR{{device}}=="0x{device}"'
         lines.append(f'ATTR{{vendor}}=="0x{vendor}"{also}, {hold}')
     lines += [f'ATTR{{class}}=="0x{prefix}*", {hold}' for prefix in guard.classes]
-    lines.append('ATTR{class}=="0x06*", GOTO="cmakeys_bind"')
+    lines.append('ATTR{class}=="0x0604*", GOTO="cmakeys_bind"')
     lines += [f'KERNEL!="{bridge}", KERNELS=="{bridge}", {hold}' for bridge in guard.behind]
     if guard.removable:
         lines.append(f'ATTRS{{removable}}=="removable", {hold}')

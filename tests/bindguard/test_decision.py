@@ -26,6 +26,7 @@ PORT = PciFunction.parse("0000:00:1c.0")
 HERE = PciFunction.parse("0000:01:00.0")
 NVME = Subject(FunctionEntry(HERE, Path("/none"), 0x1B36, 0x0010, 0x010802), (PORT,))
 BRIDGE = replace(NVME, entry=replace(NVME.entry, class_code=0x060400))
+HOST_BRIDGE = replace(NVME, entry=replace(NVME.entry, class_code=0x060000))
 DISPLAY = replace(NVME, entry=replace(NVME.entry, class_code=0x030000), boot_display=True)
 NOTHING = Essential({})
 
@@ -50,6 +51,8 @@ def guard(
         (guard(removable=True), NVME, ""),
         (guard(removable=True), replace(NVME, removable=True), "removable"),
         (guard(behind=(str(PORT),)), BRIDGE, ""),
+        (guard(behind=(str(PORT),)), HOST_BRIDGE, f"behind {PORT}"),
+        (guard(removable=True), replace(HOST_BRIDGE, removable=True), "removable"),
         (guard(("0604",)), BRIDGE, "class 0604"),
         (guard(("01",)), replace(NVME, entry=FunctionEntry(HERE, Path("/none"))), ""),
     ],

@@ -54,6 +54,11 @@ def test_installing_twice_writes_once_and_removing_leaves_nothing(tmp_path: Path
         read_guard(tmp_path)
 
 
+def test_the_rule_lets_pass_bridges_to_another_bus_and_no_device_that_calls_itself_some_bridge() -> None:
+    passing = [line for line in render_rules(GUARD).decode().splitlines() if 'ATTR{class}=="0x06' in line]
+    assert passing == ['ATTR{class}=="0x0604*", GOTO="cmakeys_bind"']
+
+
 def test_another_list_replaces_our_own_files(tmp_path: Path) -> None:
     install(tmp_path, GUARD, force=False, dry_run=False)
     other = Guard(classes=("03",))
