@@ -8,6 +8,16 @@ $busybox mount -t sysfs sysfs /sys
 $busybox mount -t devtmpfs devtmpfs /dev
 exec </dev/console >/dev/console 2>&1
 
+# An image with roots: our stand-in first, as a kernel has its own, with a file for the controller of the disk.
+if [ -e /usr/lib/cmakeys/load ]; then
+    $busybox insmod /code/cma_standin.ko functions=0000:00:03.0
+    for program in sh mkdir sleep; do
+        $busybox ln -s busybox "/bin/$program"
+    done
+    PATH=/bin /bin/sh /usr/lib/cmakeys/load
+    echo "$?" >/code/loaded
+fi
+
 disk=
 while [ -z "$disk" ]; do
     for place in /sys/class/nvme/*; do

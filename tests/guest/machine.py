@@ -108,12 +108,24 @@ class Guest:
 
 
 @contextlib.contextmanager
-def started(folder: Path, ports: Sequence[int], *, command_line: str = "lsm=capability") -> Iterator[Guest]:
-    """A guest with one NVMe controller for each port of the loopback, on which an SPDM responder must listen by now."""
+def started(
+    folder: Path, ports: Sequence[int], *, command_line: str = "lsm=capability", segments: Sequence[Path] = ()
+) -> Iterator[Guest]:
+    """A guest with one NVMe controller for each port of the loopback, on which an SPDM responder must listen by now.
+
+    `segments` are archives that its initramfs has besides, as an image builder adds them.
+    """
     command = [
         *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,tb-size=512", "-cpu", "Nehalem", "-smp", "2"),
         *("-m", str(MEMORY), "-display", "none", "-nodefaults", "-no-reboot", "-bios", "qboot.rom"),
-        *("-kernel", str(kit().kernel), "-initrd", str(_initramfs(folder)), "-append", f"{_KERNEL} {command_line}"),
+        *(
+            "-kernel",
+            str(kit().kernel),
+            "-initrd",
+            str(_initramfs(folder, segments)),
+            "-append",
+            f"{_KERNEL} {command_line}",
+        ),
         *("-serial", f"file:{folder / 'console'}"),
         *("-device", "virtio-serial-pci", "-device", f"virtserialport,chardev=port,name={PORT}"),
         *("-chardev", f"socket,id=port,path={folder / 'port'}"),
@@ -157,8 +169,8 @@ def _connected(listener: socket.socket, machine: subprocess.Popen[bytes], folder
     raise AssertionError((folder / "qemu.log").read_text(errors="replace") or "QEMU did not come up")
 
 
-def _initramfs(folder: Path) -> Path:
-    """The prepared archive followed by one with the code of this checkout, compiled: the kernel unpacks both."""
+def _initramfs(folder: Path, segments: Sequence[Path]) -> Path:
+    """The prepared archive followed by one with the code of this checkout, compiled: the kernel unpacks all of them."""
     tree = folder / "tree"
     code = tree / "code"
     for part in ("cmakeys", "roots", "tests"):
@@ -173,6 +185,7 @@ def _initramfs(folder: Path) -> Path:
     )
     archive = folder / "initramfs"
     pack(tree, folder / "code.cpio")
-    archive.write_bytes(kit().initramfs.read_bytes() + (folder / "code.cpio").read_bytes())
+    parts = (kit().initramfs, folder / "code.cpio", *segments)
+    archive.write_bytes(b"".join(part.read_bytes() for part in parts))
     shutil.rmtree(tree)
     return archive
