@@ -1,7 +1,8 @@
 """Writing files that others rely on: whole or not at all, and on the disk before anybody is told.
 
 A temporary file in the same folder, fsync, rename, fsync of the folder; killed at any instruction, what is found next
-is the old file or the new one. Every module that writes such a file does it through `write_whole`.
+is the old file or the new one. Every module that writes such a file does it through `write_whole`. In a tree that is
+not the machine's own, `check_inside` comes first: a symbolic link there may lead anywhere.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+
+from cmakeys.errors import Refused
 
 TEMPORARY_PREFIX = ".cmakeys-"
 
@@ -42,6 +45,24 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             os.unlink(temporary)  # noqa: PTH108
         raise
     sync_folder(path.parent)
+
+
+def check_inside(path: Path, tree: Path) -> None:
+    """Raise `Refused` where a symbolic link on the way to `path`, which need not be there, leads out of `tree`.
+
+    An image builder's tree is somebody else's: what is read through such a link is the machine's own, and what is
+    written there lands on the machine.
+    """
+    try:
+        top, real = tree.resolve(), path.resolve()
+    except RuntimeError:
+        raise Refused("its symbolic links lead in a circle", object=str(path), hint="repair the tree") from None
+    if not real.is_relative_to(top):
+        raise Refused(
+            f"leads out of {top} to {real}",
+            object=str(path),
+            hint="make the symbolic link relative, so that it stays inside the tree",
+        )
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,7 +9,9 @@ neither replaced nor removed without a word.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -19,7 +21,7 @@ from pathlib import Path
 from cmakeys import __version__
 from cmakeys.bindguard.decision import By, Guard, Unreachable
 from cmakeys.errors import NotFound, Refused, from_oserror
-from cmakeys.files import sync_folder, write_whole
+from cmakeys.files import check_inside, sync_folder, write_whole
 from cmakeys.roots.document import DocumentProblem, read_document, render_document
 
 LIST = "etc/cmakeys/bind-guard.yaml"
@@ -52,7 +54,7 @@ class FileStatus:
 
 def read_guard(sysroot: Path) -> Guard:
     """The list of the tree at `sysroot`. Raises `NotFound` without one, `DocumentProblem` for one that is wrong."""
-    path = sysroot / LIST
+    path = _inside(sysroot, LIST)
     data = _read(path)
     if data is None:
         raise NotFound("the bind guard is not installed", object=str(path), hint="cmakeys policy bind-guard install")
@@ -136,7 +138,17 @@ def inspect(sysroot: Path, guard: Guard | None) -> tuple[FileStatus, ...]:
     wanted: Mapping[str, bytes | None] = (
         contents(guard) if guard else dict.fromkeys((LIST, RULES, f"{UNITS}/{INSTANCE}", f"{UNITS}/{SERVICE}"))
     )
-    return tuple(FileStatus(sysroot / place, _state(sysroot / place, data)) for place, data in wanted.items())
+    paths = {_inside(sysroot, place): data for place, data in wanted.items()}
+    return tuple(FileStatus(path, _state(path, data)) for path, data in paths.items())
+
+
+def _inside(sysroot: Path, place: str) -> Path:
+    """A file's path; its folder must not lead out of the tree, nor the file that is read first."""
+    path = sysroot / place
+    check_inside(path.parent, sysroot)
+    if place != WANTS:
+        check_inside(path, sysroot)
+    return path
 
 
 def install(sysroot: Path, guard: Guard, *, force: bool, dry_run: bool) -> tuple[Path, ...]:
@@ -145,7 +157,7 @@ def install(sysroot: Path, guard: Guard, *, force: bool, dry_run: bool) -> tuple
     Raises `Refused` for a file that somebody edited, unless `force`; then nothing was written.
     """
     stale = [one.path for one in _checked(inspect(sysroot, guard), force=force) if one.state is not FileState.CURRENT]
-    link = sysroot / WANTS
+    link = _inside(sysroot, WANTS)
     changes = (*stale, *(() if link.is_symlink() else (link,)))
     if not dry_run:
         try:
@@ -165,7 +177,7 @@ def install(sysroot: Path, guard: Guard, *, force: bool, dry_run: bool) -> tuple
 def remove(sysroot: Path, *, force: bool, dry_run: bool) -> tuple[Path, ...]:
     """Take all of it away, the switch first; the paths that were, or would be. Raises as `install` does."""
     present = [one.path for one in _checked(inspect(sysroot, None), force=force) if one.state is not FileState.ABSENT]
-    link = sysroot / WANTS
+    link = _inside(sysroot, WANTS)
     changes = (*((link,) if link.is_symlink() else ()), *reversed(present))
     if not dry_run:
         try:
@@ -211,7 +223,10 @@ def _template(name: str) -> bytes:
 
 def _read(path: Path) -> bytes | None:
     try:
-        with path.open("rb") as file:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise Refused("not a regular file", object=str(path), hint="move it away")
             return file.read(MAX_FILE + 1)
     except FileNotFoundError:
         return None

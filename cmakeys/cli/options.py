@@ -43,5 +43,15 @@ OcspOption = Annotated[
 
 
 def state_directory(sysroot: Path, state_dir: Path | None) -> Path:
-    """Where the register, the journal and saved evidence live: `--state-dir` wins over `--sysroot`."""
-    return state_dir if state_dir is not None else sysroot / "var/lib/cmakeys"
+    """Where the register, the journal and saved evidence live: `--state-dir` wins over `--sysroot`.
+
+    Raises `Refused` where that leads out of the tree at `sysroot`, to a state directory that is not the tree's.
+    """
+    if state_dir is not None:
+        return state_dir
+    place = sysroot / "var/lib/cmakeys"
+    if sysroot != SYSTEM:
+        from cmakeys.files import check_inside
+
+        check_inside(place, sysroot)
+    return place

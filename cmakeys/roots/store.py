@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from cmakeys.errors import EnvironmentProblem, Refused, Temporary, from_oserror
-from cmakeys.files import TEMPORARY_PREFIX, sync_folder, temporary_beside, write_whole
+from cmakeys.errors import EnvironmentProblem, Temporary, from_oserror
+from cmakeys.files import TEMPORARY_PREFIX, check_inside, sync_folder, temporary_beside, write_whole
 from cmakeys.lock import WAIT, exclusive
 from cmakeys.roots.catalogue import load_catalogue
 from cmakeys.roots.directory import DENY_FILE, DirectoryContent, StoreFinding, StoreReport, combine, is_deny_file
@@ -237,13 +237,7 @@ class RootStore:
 
     def _check_inside(self, path: Path) -> None:
         """In a tree, a symlink that leads out of it would mix the machine's own roots into an image, or write there."""
-        top = self.sysroot.resolve()
-        if not path.resolve().is_relative_to(top):
-            raise Refused(
-                f"leads out of {top} to {path.resolve()}",
-                object=str(path),
-                hint="make the symbolic link relative, so that it stays inside the tree",
-            )
+        check_inside(path, self.sysroot)
 
     @contextmanager
     def _writing(self) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from cmakeys.bindguard.decision import By, Guard, Unreachable
 from cmakeys.bindguard.files import (
+    LIST,
     RULES,
     WANTS,
     FileState,
@@ -57,6 +59,27 @@ def test_installing_twice_writes_once_and_removing_leaves_nothing(tmp_path: Path
 def test_the_rule_lets_pass_bridges_to_another_bus_and_no_device_that_calls_itself_some_bridge() -> None:
     passing = [line for line in render_rules(GUARD).decode().splitlines() if 'ATTR{class}=="0x06' in line]
     assert passing == ['ATTR{class}=="0x0604*", GOTO="cmakeys_bind"']
+
+
+@pytest.mark.parametrize("place", ["etc", "etc/systemd", "etc/cmakeys/bind-guard.yaml"])
+def test_nothing_is_written_or_read_through_a_link_that_leads_out_of_the_tree(place: str, tmp_path: Path) -> None:
+    host, tree = tmp_path / "host", tmp_path / "tree"
+    install(host, GUARD, force=False, dry_run=False)
+    before = {path: path.stat().st_mtime_ns for path in host.rglob("*")}
+    (tree / place).parent.mkdir(parents=True)
+    (tree / place).symlink_to(host / place)
+    with pytest.raises(Refused, match="leads out of"):
+        install(tree, GUARD, force=True, dry_run=False)
+    with pytest.raises(Refused, match="leads out of"):
+        remove(tree, force=True, dry_run=False)
+    assert {path: path.stat().st_mtime_ns for path in host.rglob("*")} == before
+
+
+def test_a_pipe_in_the_place_of_the_list_keeps_nobody_waiting(tmp_path: Path) -> None:
+    (tmp_path / LIST).parent.mkdir(parents=True)
+    os.mkfifo(tmp_path / LIST)
+    with pytest.raises(Refused, match="not a regular file"):
+        install(tmp_path, GUARD, force=False, dry_run=False)
 
 
 def test_another_list_replaces_our_own_files(tmp_path: Path) -> None:
