@@ -92,7 +92,7 @@ class Ledger:
                 if self._parts_recorded(identity) < len(list(_parts(transaction))):
                     writer.drop_pending()
                 raise
-            self._make(transaction, writer)
+            self._make(transaction, writer, identity)
             writer.drop_pending()
         self._tell(transaction)
         return result
@@ -119,7 +119,7 @@ class Ledger:
 
     # -- making ----------------------------------------------------------------------------------------------------
 
-    def _make(self, transaction: Transaction, writer: StoreWriter) -> None:
+    def _make(self, transaction: Transaction, writer: StoreWriter, identity: str) -> None:
         done: list[Transition] = []
         denied = False
         try:
@@ -130,17 +130,18 @@ class Ledger:
                 _perform(transition, writer)
             writer.deny((), transaction.deny_removed)
         except CmakeysError as error:
-            self._take_back(transaction, writer, done, error, denied=denied)
+            self._take_back(transaction, writer, identity, done, error, denied=denied)
             raise
         except OSError as error:
             problem = from_oserror(error, str(error.filename or self.store.directories[0]))
-            self._take_back(transaction, writer, done, problem, denied=denied)
+            self._take_back(transaction, writer, identity, done, problem, denied=denied)
             raise problem from error
 
     def _take_back(
         self,
         transaction: Transaction,
         writer: StoreWriter,
+        identity: str,
         done: Sequence[Transition],
         error: CmakeysError,
         *,
@@ -151,7 +152,7 @@ class Ledger:
             writer.deny(transaction.deny_removed if denied else (), transaction.deny_added if denied else ())
             for transition in reversed(done):
                 _perform(transition.inverse, writer)
-            detail = {"code": error.code, "message": str(error)}
+            detail = {"failed": identity, "code": error.code, "message": str(error)}
             action, subject = f"{transaction.action}-failed", transaction.subject
             self.journal.append(action, subject, detail, at=transaction.at, by=transaction.by)
         except (CmakeysError, OSError):
@@ -165,6 +166,10 @@ class Ledger:
         source = str(writer.pending)
         transaction, identity = _parse(data, source)
         recorded = self._parts_recorded(identity)
+        if self._taken_back(identity):
+            writer.drop_pending()
+            self.recovered = f"{transaction.action} of {transaction.subject} had failed and was taken back"
+            return True
         if not recorded:
             writer.drop_pending()
             self.recovered = f"{transaction.action} of {transaction.subject} had not begun and was dropped"
@@ -200,6 +205,10 @@ class Ledger:
 
     def _parts_recorded(self, identity: str) -> int:
         return sum(entry.detail.get("transaction") == identity for entry in self.journal.read().entries)
+
+    def _taken_back(self, identity: str) -> bool:
+        """Whether the journal says that all of it was undone: the writer was killed before it dropped the note."""
+        return any(entry.detail.get("failed") == identity for entry in self.journal.read().entries)
 
     def _keep_certificates(self, transitions: Sequence[Transition]) -> None:
         if not self._certificates.is_dir():
@@ -379,7 +388,7 @@ def _parse(data: bytes, source: str) -> tuple[Transaction, str]:
             deny_removed=read_deny_text(document["deny-removed"], source),
         )
         return transaction, str(document["transaction"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreProblem(
             f"the note of an unfinished change cannot be read: {error}",
             object=source,

@@ -16,7 +16,7 @@ from cmakeys.roots.ledger import Ledger
 from cmakeys.roots.record import StoreProblem
 from cmakeys.roots.root import LifeCycle, Root
 from cmakeys.roots.rootset import DenyEntry, DenyKind, RootSet
-from cmakeys.roots.store import ETC, USR, RootStore
+from cmakeys.roots.store import ETC, USR, RootStore, StoreWriter
 from cmakeys.roots.transaction import Transaction, Transition
 from tests.roots.trust import put, root
 
@@ -182,9 +182,33 @@ def test_a_disk_that_fills_up_on_the_way_leaves_the_old_state(
         assert ledger.store.load() == wanted.apply_to(before)
 
 
-def test_a_note_that_cannot_be_read_stops_every_writer_and_no_reader(ledger: Ledger) -> None:
+def test_a_change_that_failed_stays_undone_when_its_writer_is_killed_before_it_drops_the_note(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def full(_writer: StoreWriter, _root: Root) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def killed(_writer: StoreWriter) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreWriter, "put", full)
+        patch.setattr(StoreWriter, "drop_pending", killed)
+        with pytest.raises(Killed):
+            ledger.commit(change(Transition(None, NEW)))
+    assert "was taken back" in ledger.recover()
+    assert ledger.store.load() == RootSet((OLD,))
+    assert ledger.transactions() == ()
+    assert [entry.action for entry in ledger.journal.verify().entries] == ["roots-test", "roots-test-failed"]
+
+
+@pytest.mark.parametrize("content", ['{"transaction": 5}', "[" * 100_000], ids=["incomplete", "deep"])
+def test_a_note_that_cannot_be_read_stops_every_writer_and_no_reader(ledger: Ledger, content: str) -> None:
     note = ledger.store.directories[0] / ".pending.json"
-    note.write_text('{"transaction": 5}')
+    note.write_text(content)
     with pytest.raises(StoreProblem, match="unfinished change"):
         ledger.commit(change(Transition(None, NEW)))
     assert ledger.store.load() == RootSet((OLD,))
