@@ -28,7 +28,7 @@ def history(
 ) -> None:
     """List the changes of roots and deny entries, newest first, with the numbers by which they can be undone."""
     with verb("roots", "history", json=json) as out:
-        from cmakeys.reports.lifecycle import HISTORY_HEADER, history_data, history_row, undone
+        from cmakeys.reports.lifecycle import history_data, history_report, undone
         from cmakeys.roots.ledger import Ledger
         from cmakeys.roots.store import RootStore
 
@@ -44,9 +44,9 @@ def history(
             )
         ]
         out.data = {"changes": [history_data(one, undone_by=back.get(one.number)) for one in chosen]}
-        if chosen:
-            out.table(HISTORY_HEADER, [history_row(one, undone_by=back.get(one.number)) for one in chosen])
-        else:
+        for line in history_report(chosen, back):
+            out.show(line.text, tone=line.tone)
+        if not chosen:
             out.show("no change is recorded" + (f" of {root}" if root else ""), tone=Tone.NOTE)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from cmakeys.reports.layout import Line, shorten
+from cmakeys.reports.layout import WIDTH, Line, shorten, wrap
 from cmakeys.reports.terminal import Tone
+from cmakeys.roots.deny import DenyEntry
 from cmakeys.roots.ledger import Recorded
 from cmakeys.roots.root import Root
 from cmakeys.roots.steps import StepPlan
 from cmakeys.roots.transaction import Transaction, Transition
 
-HISTORY_HEADER = ("NO", "WHEN", "WHO", "WHAT", "ROOTS")
 MAX_SHOWN = 12
+MAX_BELOW = 5
+"""Roots, deny entries, or lines of the reason, below one change of the history."""
+
+_INDENT = " " * 6
 
 
 def step_data(plan: StepPlan, *, dry_run: bool) -> dict[str, object]:
@@ -73,37 +77,40 @@ def history_data(recorded: Recorded, *, undone_by: int | None) -> dict[str, obje
     }
 
 
-def history_row(recorded: Recorded, *, undone_by: int | None) -> tuple[str, ...]:
-    """One change of the journal in a row of at most 78 cells."""
-    transaction = recorded.transaction
-    what = transaction.action.removeprefix("roots-")
-    if transaction.undoes:
-        what = f"{what} {transaction.undoes}"
-    if undone_by is not None:
-        what = f"{what} (undone)"
-    return (
-        str(recorded.number),
-        f"{transaction.at:%Y-%m-%d %H:%M}",
-        shorten(transaction.by, 12),
-        shorten(what, 20),
-        shorten(_summary(transaction), 22),
-    )
+def history_report(changes: Sequence[Recorded], undone_by: Mapping[int, int]) -> Iterator[Line]:
+    """Changes for a person, in the order given: a line with who and when, below it what happened to what, and why."""
+    for recorded in changes:
+        transaction, back = recorded.transaction, undone_by.get(recorded.number)
+        action = transaction.action.removeprefix("roots-")
+        if transaction.undoes:
+            action = f"{action} {transaction.undoes}"
+        note = f", undone by {back}" if back is not None else ""
+        head = f"{recorded.number:>4}  {transaction.at:%Y-%m-%d %H:%M}Z  {shorten(transaction.by, 16)}  "
+        yield Line(head + shorten(f"{action}{note}", WIDTH - len(head)), Tone.NOTE if note else Tone.PLAIN)
+        yield from _below(f"{one.root.name}: {_event(one)}" for one in transaction.effective)
+        yield from _below(f"denied: {_target(entry)}" for entry in transaction.deny_added)
+        yield from _below(f"denied no more: {_target(entry)}" for entry in transaction.deny_removed)
+        if transaction.reason:
+            why = wrap(transaction.reason, f"{_INDENT}because: ", _INDENT + " " * len("because: "))
+            yield from (Line(line) for line in why[:MAX_BELOW])
 
 
-def _summary(transaction: Transaction) -> str:
-    words = [
-        f"{one.root.name} {_arrow(one)}" if len(transaction.transitions) == 1 else one.root.name
-        for one in transaction.transitions
-    ]
-    if transaction.deny_added:
-        words.append(f"{len(transaction.deny_added)} denied")
-    if transaction.deny_removed:
-        words.append(f"{len(transaction.deny_removed)} allowed")
-    return ", ".join(words)
+def _below(texts: Iterable[str]) -> Iterator[Line]:
+    known = list(texts)
+    yield from (Line(shorten(_INDENT + text, WIDTH)) for text in known[:MAX_BELOW])
+    if len(known) > MAX_BELOW:
+        yield Line(f"{_INDENT}and {len(known) - MAX_BELOW} more")
 
 
-def _arrow(transition: Transition) -> str:
-    return f"→ {_state(transition.after) or 'gone'}"
+def _target(entry: DenyEntry) -> str:
+    after = f"from {entry.after:%Y-%m-%d} on: " if entry.after else ""
+    return after + entry.words.replace(entry.sha256, f"{entry.sha256[:12]}…")
+
+
+def _event(transition: Transition) -> str:
+    if transition.before is None:
+        return f"added, {_state(transition.after)}"
+    return "removed" if transition.after is None else _words(transition)
 
 
 def _words(transition: Transition) -> str:
