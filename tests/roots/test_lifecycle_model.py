@@ -16,6 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -126,8 +127,18 @@ class Lives(RuleBasedStateMachine):
         if name in self.states:
             self.change(name, None)
 
-    @rule(name=names, verb=st.sampled_from(Verb))
+    @initialize(states=st.lists(st.sampled_from(LifeCycle), min_size=len(ROOTS), max_size=len(ROOTS)))
+    def populate(self, states: list[LifeCycle]) -> None:
+        for name, state in zip(ROOTS, states, strict=True):
+            self.change(name, state)
+
+    @rule(name=names, verbs=st.lists(st.sampled_from(Verb), min_size=1, max_size=4))
+    def live(self, name: str, verbs: list[Verb]) -> None:
+        for verb in verbs:
+            self.step(name, verb)
+
     def step(self, name: str, verb: Verb) -> None:
+        """One verb, made or refused as the model says."""
         known = self.store.load()
         if name not in self.states:
             with pytest.raises(NotFound):
