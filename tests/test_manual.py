@@ -21,6 +21,7 @@ from cmakeys.roots.document import DocumentProblem, render_document
 from cmakeys.roots.record import read_deny, read_root, render_pem
 from cmakeys.roots.root import LeafNameRule, LifeCycle, Root
 from cmakeys.roots.rootset import DenyKind
+from cmakeys.roots.steps import VERBS
 from cmakeys.spdm.algorithms import ED448_AVAILABLE
 from cmakeys.verify.verdict import STEP_TITLES, Outcome
 from tests.cli.tree import HELP, Option, Verb, top_options, typed, verbs
@@ -231,6 +232,18 @@ def test_the_outcomes_are_those_of_a_verdict() -> None:
     assert rows[1:] == expected
     explained = [item.term for item in MAIN.section("VERDICTS").items if not item.term.isdigit()]
     assert explained[-len(Outcome) :] == [one.value for one in Outcome]
+
+
+def test_the_life_cycle_is_that_of_the_verbs() -> None:
+    items = PAGES["cmakeys-roots.1"].section("LIFE CYCLE").items
+    rows = [item.head.replace("\\-", "-").split(" Ta ") for item in items if " Ta " in item.head]
+    expected = [
+        [state.value, verb.value, targets[state].value]
+        for state in LifeCycle
+        for verb, targets in VERBS.items()
+        if state in targets
+    ]
+    assert rows[1:] == expected
 
 
 def test_the_faults_shown_exist_and_must_be_what_is_said() -> None:
