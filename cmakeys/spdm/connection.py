@@ -11,6 +11,7 @@ Signatures are not checked here. The connection hands out `Statement`s, octets w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 
 from cmakeys.spdm.algorithms import (
@@ -112,6 +113,7 @@ class Connection:
         self.requester_flags = Capability(0)
         self.capabilities: Capabilities | None = None
         self.offer: NegotiateAlgorithms | None = None
+        self.algorithms: Algorithms | None = None
         self.asym: BaseAsym | PqcAsym | None = None
         self.base_hash: BaseHash | None = None
         self.measurement_hash: MeasurementHash | None = None
@@ -142,6 +144,16 @@ class Connection:
     def large_chains(self) -> bool:
         """The 1.4 large form of GET_CERTIFICATE is in use."""
         return self.version == Version.V14 and self.has(Capability.LARGE_RESP)
+
+    def in_session(self) -> Connection:
+        """This connection as a new session on it sees it: what was settled and read, and exchanges of its own."""
+        view = copy(self)
+        view.state = State.HANDSHAKE
+        view.exchanges = []
+        view.transcript = self.transcript.of_session()
+        view.challenge = view.measurements = None
+        view._series = []
+        return view
 
     @property
     def digests(self) -> Digests | None:
@@ -267,7 +279,7 @@ class Connection:
             selection = check_selection(offer, answer, flags)
         except BadSelection as error:
             raise violation(RequestCode.NEGOTIATE_ALGORITHMS, str(error)) from error
-        self.offer = offer
+        self.offer, self.algorithms = offer, answer
         self.asym, self.base_hash = selection.asym, selection.base_hash
         self.measurement_hash, self.opaque_format = selection.measurement_hash, selection.opaque_format
         self.slots.hash = self.hash

@@ -19,10 +19,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send one SPDM message and answer with the response's bytes, padding allowed. `timeout` is seconds."""
+    """Send one SPDM message and answer with the response's bytes, padding allowed. `timeout` is seconds.
+
+    `secured` messages are records of a session: they travel as the transport's secured type, and so must the answer.
+    """
 
     message: bytes
     timeout: float
+    secured: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,12 +71,14 @@ class Requester:
         known_chains: Mapping[bytes, bytes] | None = None,
         limits: Limits | None = None,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
+        connection: Connection | None = None,
     ) -> None:
+        """`connection` is given for a session's own view of one that exists."""
         self.offer = offer or Offer()
         self.limits = limits or Limits()
-        self.connection = Connection(known_chains)
-        self._entropy = entropy
-        self._delivery = Delivery(self.connection, self.offer, self.limits)
+        self.connection = connection or Connection(known_chains)
+        self.entropy = entropy
+        self.delivery = Delivery(self.connection, self.offer, self.limits)
 
     # -- one attestation ----------------------------------------------------------------------------------------------
 
@@ -130,7 +132,7 @@ class Requester:
     def connect(self) -> Flow[None]:
         """GET_VERSION, GET_CAPABILITIES, NEGOTIATE_ALGORITHMS."""
         connection = self.connection
-        yield from self._delivery.ask(RequestCode.GET_VERSION, lambda: GetVersion().push())
+        yield from self.delivery.ask(RequestCode.GET_VERSION, lambda: GetVersion().push())
         common = connection.offered_versions & self.offer.versions
         if not common:
             offered = ", ".join(map(str, sorted(connection.offered_versions))) or "none that this program knows"
@@ -142,15 +144,15 @@ class Requester:
                 hint="allow the version in the policy if the device is to be accepted with it",
             )
         version = max(common)
-        yield from self._delivery.ask(RequestCode.GET_CAPABILITIES, lambda: self.offer.get_capabilities(version).push())
+        yield from self.delivery.ask(RequestCode.GET_CAPABILITIES, lambda: self.offer.get_capabilities(version).push())
         flags = connection.capabilities.flags if connection.capabilities else Capability(0)
-        yield from self._delivery.ask(
+        yield from self.delivery.ask(
             RequestCode.NEGOTIATE_ALGORITHMS, lambda: self.offer.negotiate_algorithms(version, flags).push()
         )
 
     def digests(self) -> Flow[Digests]:
         """GET_DIGESTS."""
-        answer = yield from self._delivery.ask(RequestCode.GET_DIGESTS, lambda: GetDigests(self._version).push())
+        answer = yield from self.delivery.ask(RequestCode.GET_DIGESTS, lambda: GetDigests(self._version).push())
         assert isinstance(answer, Digests)  # noqa: S101 (the connection's table says so; this tells the type checker)
         return answer
 
@@ -160,7 +162,7 @@ class Requester:
         large = self.connection.large_chains()
         for _ in range(self.limits.portions):
             request = GetCertificate(self._version, slot, offset, self.offer.portion_length, large)
-            answer = yield from self._delivery.ask(RequestCode.GET_CERTIFICATE, request.push)
+            answer = yield from self.delivery.ask(RequestCode.GET_CERTIFICATE, request.push)
             assert isinstance(answer, CertificateResponse)  # noqa: S101 (as above)
             offset += len(answer.portion)
             if answer.remainder == 0:
@@ -175,9 +177,9 @@ class Requester:
         """CHALLENGE with a fresh nonce for every attempt."""
 
         def build() -> bytes:
-            return Challenge(self._version, slot, self._entropy(NONCE_LENGTH), summary, self._context()).push()
+            return Challenge(self._version, slot, self.entropy(NONCE_LENGTH), summary, self._context()).push()
 
-        answer = yield from self._delivery.ask(RequestCode.CHALLENGE, build)
+        answer = yield from self.delivery.ask(RequestCode.CHALLENGE, build)
         assert isinstance(answer, ChallengeAuth)  # noqa: S101 (as above)
         return answer
 
@@ -234,10 +236,10 @@ class Requester:
         )
 
         def build() -> bytes:
-            nonce = self._entropy(NONCE_LENGTH) if signed else b""
+            nonce = self.entropy(NONCE_LENGTH) if signed else b""
             return GetMeasurements(self._version, attributes, operation, nonce, slot, self._context()).push()
 
-        answer = yield from self._delivery.ask(RequestCode.GET_MEASUREMENTS, build)
+        answer = yield from self.delivery.ask(RequestCode.GET_MEASUREMENTS, build)
         assert isinstance(answer, Measurements)  # noqa: S101 (as above)
         return answer
 
@@ -250,4 +252,4 @@ class Requester:
         return self.connection.has(Capability.MEAS_SIGNED)
 
     def _context(self) -> bytes:
-        return self._entropy(CONTEXT_LENGTH) if self._version >= Version.V13 else b""
+        return self.entropy(CONTEXT_LENGTH) if self._version >= Version.V13 else b""

@@ -12,12 +12,15 @@ from cmakeys.spdm.codes import RequestCode
 
 
 class State(Enum):
-    """How far a connection has come."""
+    """How far a connection, or a session on it, has come."""
 
     NOT_STARTED = "not started"
     AFTER_VERSION = "after VERSION"
     AFTER_CAPABILITIES = "after CAPABILITIES"
     NEGOTIATED = "negotiated"
+    HANDSHAKE = "in the handshake of a session"
+    SESSION = "in a session"
+    ENDED = "after the end of a session"
 
 
 class IllegalRequest(RuntimeError):
@@ -45,6 +48,28 @@ _ONCE_NEGOTIATED = frozenset(
     }
 )
 
+_IN_A_SESSION = frozenset(
+    {
+        RequestCode.GET_DIGESTS,
+        RequestCode.GET_CERTIFICATE,
+        RequestCode.GET_MEASUREMENTS,
+        RequestCode.GET_MEASUREMENT_EXTENSION_LOG,
+        RequestCode.GET_ENDPOINT_INFO,
+        RequestCode.GET_CSR,
+        RequestCode.SET_CERTIFICATE,
+        RequestCode.GET_KEY_PAIR_INFO,
+        RequestCode.SET_KEY_PAIR_INFO,
+        RequestCode.GET_SUPPORTED_EVENT_TYPES,
+        RequestCode.SUBSCRIBE_EVENT_TYPES,
+        RequestCode.SEND_EVENT,
+        RequestCode.GET_ENCAPSULATED_REQUEST,
+        RequestCode.DELIVER_ENCAPSULATED_RESPONSE,
+        RequestCode.VENDOR_DEFINED_REQUEST,
+        RequestCode.HEARTBEAT,
+        RequestCode.KEY_UPDATE,
+    }
+)
+
 TRANSITIONS: dict[State, dict[RequestCode, State]] = {
     State.NOT_STARTED: {RequestCode.GET_VERSION: State.AFTER_VERSION},
     State.AFTER_VERSION: {
@@ -59,8 +84,22 @@ TRANSITIONS: dict[State, dict[RequestCode, State]] = {
         RequestCode.GET_VERSION: State.AFTER_VERSION,
         **dict.fromkeys(sorted(_ONCE_NEGOTIATED), State.NEGOTIATED),
     },
+    State.HANDSHAKE: {
+        RequestCode.GET_ENCAPSULATED_REQUEST: State.HANDSHAKE,
+        RequestCode.DELIVER_ENCAPSULATED_RESPONSE: State.HANDSHAKE,
+        RequestCode.FINISH: State.SESSION,
+        RequestCode.PSK_FINISH: State.SESSION,
+    },
+    State.SESSION: {
+        **dict.fromkeys(sorted(_IN_A_SESSION), State.SESSION),
+        RequestCode.END_SESSION: State.ENDED,
+    },
+    State.ENDED: {},
 }
-"""State, request, and the state once its response has been accepted. RESPOND_IF_READY and CHUNK_* move nothing."""
+"""State, request, and the state once its response has been accepted. RESPOND_IF_READY and CHUNK_* move nothing.
+
+The first four states are those of a connection, the others those of each session on it.
+"""
 
 
 def after(state: State, code: RequestCode) -> State:

@@ -42,6 +42,13 @@ class Transcript:
         """GET_VERSION to ALGORITHMS, six messages."""
         return b"".join(self._vca)
 
+    def of_session(self) -> Transcript:
+        """The transcript of a session on this connection: the same VCA, an L1 of its own."""
+        session = Transcript()
+        session.version, session.authenticated = self.version, self.authenticated
+        session._vca = list(self._vca)
+        return session
+
     def begin(self, code: RequestCode) -> None:
         """Apply the resets that sending (or receiving) a request of `code` causes; call before appending it."""
         if code == RequestCode.GET_VERSION:

@@ -1,0 +1,252 @@
+"""Secured messages (DSP0277, reference §6): one record in, one message out, for each transport that carries them.
+
+| field | bytes | |
+| --- | --- | --- |
+| SessionID | 4 | ReqSessionID, RspSessionID |
+| SequenceNumber | 2 on MCTP, else 0 | low bits of the record counter |
+| Length | 2 | everything that follows |
+| ciphertext, or plain text in a MAC-only session | Length - 16 | |
+| MAC | 16 | over the header, and over the text if it is plain |
+
+The ciphertext is ApplicationDataLength u16, the application data, and padding of the sender's choice. The nonce is the
+IV with the record counter XORed into its first eight bytes, little-endian; the counter begins at 0 with each key and
+is never given back, whatever becomes of a record. A record that does not authenticate ends the session: the caller
+drops the `Opener`, which refuses to go on.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+from cmakeys.errors import EvidenceProblem
+from cmakeys.spdm.algorithms import Aead
+from cmakeys.spdm.schedule import TrafficKeys
+from cmakeys.spdm.wire import Reader, WireError, le
+
+SUPPORTED_AEAD = Aead.AES_128_GCM | Aead.AES_256_GCM | Aead.CHACHA20_POLY1305
+MAC_LENGTH = 16
+SESSION_ID_LENGTH = 4
+MAX_LENGTH = 0xFFFF
+"""The largest value of a record's Length."""
+MAX_APPLICATION = MAX_LENGTH - 64
+"""Bytes of the most application data that fits a record with all that is added to it."""
+
+_MAX_COUNTER = (1 << 64) - 1
+_CIPHERS: dict[Aead, Callable[[bytes], AESGCM | ChaCha20Poly1305]] = {
+    Aead.AES_128_GCM: AESGCM,
+    Aead.AES_256_GCM: AESGCM,
+    Aead.CHACHA20_POLY1305: ChaCha20Poly1305,
+}
+
+
+class RecordProblem(EvidenceProblem):
+    """A record that does not belong to the session or does not authenticate; the session is over."""
+
+    code = "secured-message"
+
+
+class KeyExhausted(RuntimeError):
+    """As many records as the key allows were sent: the key should have been updated before."""
+
+
+class RecordTooLarge(RuntimeError):
+    """A message that does not fit a record: it should have been chunked."""
+
+
+class SessionType(Enum):
+    """What records are protected by: the intersection of both sides' ENCRYPT_CAP and MAC_CAP."""
+
+    ENCRYPTED = "encrypted"
+    MAC_ONLY = "MAC only"
+
+
+class Binding(Enum):
+    """The transports whose form of records this is."""
+
+    MCTP = "MCTP"
+    PCI_DOE = "PCI DOE"
+    TCP = "TCP"
+
+    @property
+    def sequence_length(self) -> int:
+        """Bytes of SequenceNumber."""
+        return 2 if self is Binding.MCTP else 0
+
+    @property
+    def max_padding(self) -> int:
+        """Most bytes of padding that we send; 32 as the reference implementation, where records have any."""
+        return 32 if self is Binding.MCTP else 0
+
+    def wrap(self, message: bytes) -> bytes:
+        """The application data that carries an SPDM message."""
+        if self is Binding.MCTP:
+            return b"\x05" + message
+        if self is Binding.TCP:
+            return le(len(message) + 2, 2) + b"\x01\x05" + message
+        return message
+
+    def unwrap(self, application: bytes) -> bytes:
+        """The SPDM message in the application data. Raises `WireError` where it is something else."""
+        if self is Binding.PCI_DOE:
+            return application
+        reader = Reader(application, "application data")
+        if self is Binding.TCP:
+            length = reader.u16("PayloadLength")
+            reader.take(1, "BindingVersion")
+            if length != reader.remaining + 1:
+                raise reader.fail(f"the inner TCP header counts {length} bytes, {reader.remaining + 1} follow")
+        kind = reader.u8("message type")
+        if kind != 0x05:
+            raise reader.fail(f"message type {kind:#04x} where an SPDM message is expected")
+        return reader.take(reader.remaining, "message")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A record's content: the application data, and the padding that came with it."""
+
+    application: bytes
+    padding: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What all records of a session have in common."""
+
+    session_id: int
+    binding: Binding
+    aead: Aead
+    kind: SessionType = SessionType.ENCRYPTED
+    limit_exponent: int = 64
+
+    @property
+    def record_limit(self) -> int:
+        """Records allowed for each key."""
+        return min(1 << self.limit_exponent, _MAX_COUNTER)
+
+
+class _Direction:
+    """The cipher and the record counter of one direction under one key."""
+
+    def __init__(self, channel: Channel, keys: TrafficKeys) -> None:
+        self.channel = channel
+        self.counter = 0
+        self._cipher: AESGCM | ChaCha20Poly1305 | None = _CIPHERS[channel.aead](keys.key)
+        self._iv = keys.iv
+
+    def close(self) -> None:
+        """Forget the key."""
+        self._cipher = None
+        self._iv = b""
+
+    def _nonce(self) -> bytes:
+        low = int.from_bytes(self._iv[:8], "little") ^ self.counter
+        return low.to_bytes(8, "little") + self._iv[8:]
+
+    def _header(self, length: int) -> bytes:
+        channel = self.channel
+        size = channel.binding.sequence_length
+        sequence = (self.counter & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+        return le(channel.session_id, SESSION_ID_LENGTH) + sequence + le(length, 2)
+
+
+class Sealer(_Direction):
+    """Makes records. `entropy(n)` gives n random bytes for padding; how much is drawn from it as well."""
+
+    def __init__(
+        self, channel: Channel, keys: TrafficKeys, entropy: Callable[[int], bytes] = secrets.token_bytes
+    ) -> None:
+        super().__init__(channel, keys)
+        self._entropy = entropy
+
+    def padding(self) -> bytes:
+        """Random bytes of a random length, where the transport's binding has any: lengths then say less."""
+        most = self.channel.binding.max_padding
+        return self._entropy(1 + self._entropy(1)[0] % most) if most else b""
+
+    def seal(self, application: bytes, padding: bytes | None = None) -> bytes:
+        """The record of application data, see `Binding.wrap`; `padding` is drawn when it is not given.
+
+        Raises `KeyExhausted` and `RecordTooLarge`, which are this program's own mistakes.
+        """
+        if self._cipher is None or self.counter >= self.channel.record_limit:
+            raise KeyExhausted("the key is used up or forgotten")
+        if len(application) > MAX_APPLICATION:
+            raise RecordTooLarge(f"{len(application)} bytes do not fit a record")
+        text = application
+        if self.channel.kind is SessionType.ENCRYPTED:
+            text = le(len(text), 2) + text + (self.padding() if padding is None else padding)
+        header = self._header(len(text) + MAC_LENGTH)
+        nonce = self._nonce()
+        self.counter += 1
+        if self.channel.kind is SessionType.ENCRYPTED:
+            return header + self._cipher.encrypt(nonce, text, header)
+        return header + text + self._cipher.encrypt(nonce, b"", header + text)
+
+
+class Opener(_Direction):
+    """Takes records apart; after the first one that fails it takes none."""
+
+    def open(self, record: bytes) -> Opened:
+        """What a record holds; a transport's padding after it is left alone.
+
+        Raises `RecordProblem` for a record of another session, out of sequence, or that does not authenticate; in
+        that order, and before anything of its content is looked at.
+        """
+        try:
+            return self._open(record)
+        except WireError as error:
+            self.close()
+            raise RecordProblem(error.message, object="secured message") from error
+        except RecordProblem:
+            self.close()
+            raise
+
+    def _open(self, record: bytes) -> Opened:
+        if self._cipher is None:
+            raise RecordProblem("the session has ended", object="secured message")
+        if self.counter >= self.channel.record_limit:
+            raise RecordProblem("more records under one key than were agreed", object="secured message")
+        reader = Reader(record, "secured message")
+        start = self.channel.binding.sequence_length + SESSION_ID_LENGTH
+        reader.take(start, "SessionID and SequenceNumber")
+        length = reader.u16("Length")
+        header = reader.consumed()
+        expected = self._header(length)
+        if header[:SESSION_ID_LENGTH] != expected[:SESSION_ID_LENGTH]:
+            raise reader.fail(f"a record of session {header[3::-1].hex()}, not of {expected[3::-1].hex()}")
+        if header != expected:
+            raise reader.fail(f"record {header[5:3:-1].hex()} where {expected[5:3:-1].hex()} is due")
+        if length < MAC_LENGTH:
+            raise reader.fail(f"Length {length} has no room for the MAC")
+        body = reader.take(length, "record")
+        nonce = self._nonce()
+        self.counter += 1
+        text = self._authenticate(nonce, header, body)
+        if self.channel.kind is SessionType.MAC_ONLY:
+            return Opened(text, b"")
+        inner = Reader(text, "decrypted record")
+        application = inner.take(inner.u16("ApplicationDataLength"), "application data")
+        return Opened(application, inner.take(inner.remaining, "padding"))
+
+    def _authenticate(self, nonce: bytes, header: bytes, body: bytes) -> bytes:
+        """The text of a record; the library compares the MAC in constant time."""
+        assert self._cipher is not None  # noqa: S101 (checked at the door; this tells the type checker)
+        try:
+            if self.channel.kind is SessionType.ENCRYPTED:
+                return self._cipher.decrypt(nonce, body, header)
+            text = body[:-MAC_LENGTH]
+            self._cipher.decrypt(nonce, body[-MAC_LENGTH:], header + text)
+        except InvalidTag as error:
+            raise RecordProblem(
+                "the MAC of a record does not verify",
+                object="secured message",
+                hint="the record was changed on its way, or the two sides do not have the same keys",
+            ) from error
+        return text
