@@ -7,7 +7,7 @@ the verb says that the kernel still believes the old set.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,9 @@ from cmakeys.cli.options import SYSTEM
 from cmakeys.cli.output import Output
 from cmakeys.errors import CmakeysError, Unsupported
 from cmakeys.reports.terminal import Tone
-from cmakeys.roots.rootset import RootSet
+
+if TYPE_CHECKING:
+    from cmakeys.roots.rootset import RootSet
 
 RECHECK_SECONDS = 30.0
 SYSFS = Path("/sys")

@@ -11,7 +11,6 @@ from cmakeys.reports.deny import deny_data
 from cmakeys.roots.directory import StoreReport
 from cmakeys.roots.record import render_constraints
 from cmakeys.roots.root import Constraints, Root, Rotation
-from cmakeys.roots.rotation import successor_of, under_way
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 
 
@@ -115,6 +114,11 @@ def root_lines(root: Root, report: StoreReport) -> list[str]:
 
 
 def _replaced_by(root: Root, report: StoreReport) -> list[str]:
+    if root.rotation is None:
+        return []
+    # Only a rotated root needs the rules of rotation, and their modules cost a list as much as its roots do.
+    from cmakeys.roots.rotation import successor_of, under_way
+
     successor = successor_of(root, report.root_set) if under_way(root) is not None else None
     return [f"replaced by {successor.name}"] if successor is not None else []
 
@@ -123,6 +127,8 @@ def _rotation_lines(root: Root, report: StoreReport) -> list[str]:
     rotation = root.rotation
     if rotation is None:
         return []
+    from cmakeys.roots.rotation import successor_of, under_way
+
     successor = successor_of(root, report.root_set)
     name = f"{successor.name} ({successor.state.value})" if successor else f"{rotation.successor}, which is not here"
     if under_way(root) is None:
