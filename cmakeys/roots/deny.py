@@ -1,9 +1,11 @@
 """What must never be trusted, whatever brings it: one deny entry, and many of them found by lookup.
 
 An entry names its target by a hash that nobody can choose: of a certificate, of a public key, or of an issuer's name
-together with the serial number that this issuer gave. It may hold only from a date on. That date is compared with what
-certificates say of themselves and never with today: a device that was issued before its vendor's key leaked is still
-the device it was, and one whose papers begin later is not, on whatever day somebody asks.
+together with the serial number that this issuer gave. A certificate's hash stands for its twin too (`x509.twins`): what
+somebody else can make of a certificate without its issuer is the same certificate. An entry may hold only from a date
+on. That date is compared with what certificates say of themselves and never with today: a device that was issued before
+its vendor's key leaked is still the device it was, and one whose papers begin later is not, on whatever day somebody
+asks.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from enum import Enum
 from cmakeys.errors import UsageProblem
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.tbs import issuer_der
+from cmakeys.x509.twins import twin_fingerprints
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -123,7 +126,9 @@ class DenyIndex:
         return any(known.includes(entry) for known in self._entries.get(entry.target, ()))
 
     def _about(self, certificate: Certificate) -> Iterable[DenyEntry]:
-        yield from self._entries.get((DenyKind.CERTIFICATE.value, certificate.fingerprint, None), ())
+        if DenyKind.CERTIFICATE.value in self._kinds:
+            for fingerprint in (certificate.fingerprint, *twin_fingerprints(certificate)):
+                yield from self._entries.get((DenyKind.CERTIFICATE.value, fingerprint, None), ())
         keys = self._kinds.get(DenyKind.KEY.value)
         if keys:
             try:

@@ -21,6 +21,7 @@ from cmakeys.roots.store import ETC, USR, RootStore
 from cmakeys.roots.transaction import Transaction, Transition
 from tests.roots.trust import put, root
 from tests.x509.pki import FOREVER, LEAF_USAGE, NOT_BEFORE, Issued, issue
+from tests.x509.test_twins import holding_twins
 
 A, B = root("a"), root("b")
 VENDOR = issue("Vendor CA", number=1)
@@ -30,6 +31,15 @@ FAR_FUTURE = datetime(2200, 1, 1, tzinfo=UTC)
 
 def device(not_before: datetime) -> Issued:
     return issue("Device", VENDOR, number=2, ca=False, key_usage=LEAF_USAGE, not_before=not_before, not_after=FOREVER)
+
+
+def test_a_certificate_is_denied_in_the_other_form_that_its_signature_has() -> None:
+    """(r, n - s) is a signature as good as (r, s): whoever presents the chain chooses between two hashes."""
+    denied, (other,) = VENDOR.certificate, holding_twins(VENDOR.certificate, VENDOR.certificate)
+    assert other.fingerprint != denied.fingerprint
+    known = RootSet(deny=(entry_about(denied, DenyKind.CERTIFICATE),))
+    assert known.denied(other) == known.denied(denied) == known.deny[0]
+    assert known.denied(A.certificate) is None
 
 
 # -- dates -------------------------------------------------------------------------------------------------------------
