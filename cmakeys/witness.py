@@ -23,7 +23,7 @@ from cmakeys.x509.certificate import Certificate
 Witness = Callable[[Sequence[Certificate], str], tuple[KernelView, ...]]
 """From a chain and the address of the device it came from to the opinions about it. Never raises."""
 
-SYSFS = Path("/sys")
+SYSFS = Sysfs(Path("/sys"))
 THIS_KERNEL = "this kernel"
 
 
@@ -32,7 +32,7 @@ def no_witness(_chain: Sequence[Certificate], _device: str) -> tuple[KernelView,
     return ()
 
 
-def kernel_witness(rootset: RootSet, rule: KernelViewRule, *, sysfs: Path | None = SYSFS) -> Witness:
+def kernel_witness(rootset: RootSet, rule: KernelViewRule, *, sysfs: Sysfs | None = SYSFS) -> Witness:
     """The witness that a policy asks for; `rootset` are the roots that the oracle believes in.
 
     `sysfs` is None for evidence from elsewhere: a function of the same address here is another device.
@@ -62,7 +62,7 @@ def _ask(asked: oracle.Oracle, chain: Sequence[Certificate]) -> KernelView:
     return KernelView(THIS_KERNEL, Answer.ACCEPTS if answer.accepted else Answer.REFUSES, answer.reason)
 
 
-def _finding(device: str, sysfs: Path) -> Sequence[KernelView]:
+def _finding(device: str, sysfs: Sysfs) -> Sequence[KernelView]:
     """The kernel's own verdict on a PCI function; no opinion where it has none, as most kernels."""
     try:
         function = DeviceAddress.parse(device).pci
@@ -70,8 +70,7 @@ def _finding(device: str, sysfs: Path) -> Sequence[KernelView]:
         return ()
     if function is None:
         return ()
-    tree = Sysfs(sysfs)
-    verdict = read_verdict(tree, tree.functions / str(function))
+    verdict = read_verdict(sysfs, sysfs.functions / str(function))
     source = "the kernel's own authentication"
     if verdict.state is Authenticated.SUCCEEDED:
         return (KernelView(source, Answer.ACCEPTS, "authenticated is 1", scope=Scope.DEVICE),)

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from cmakeys.cli.constraints import leaf_name_rule
 from cmakeys.cli.dates import root_dates
-from cmakeys.cli.options import state_directory
+from cmakeys.cli.options import SYSTEM, state_directory
 from cmakeys.cli.output import Output
 from cmakeys.errors import Refused, UsageProblem
+from cmakeys.keyring.trial import objections
 from cmakeys.reports.findings import TONES, finding_data, finding_line
 from cmakeys.reports.roots import (
     certificate_data,
@@ -136,6 +137,8 @@ def enrol(
         expiry=expiry,
         clock_fault=fault,
     )
+    if sysroot == SYSTEM:
+        enrolment = replace(enrolment, findings=(*enrolment.findings, *objections(certificate)))
     present(out, enrolment, dry_run=dry_run)
     enrolment.check()
     if not confirmed(out, enrolment, dry_run=dry_run):

@@ -14,6 +14,8 @@ from cmakeys.emulator.factory import Blueprint, build_device
 from cmakeys.emulator.faults import FAULTS
 from cmakeys.emulator.line import Seat
 from cmakeys.emulator.settings import DeviceSettings
+from cmakeys.keyring import oracle
+from cmakeys.keyring.oracle import OracleAnswer
 from cmakeys.roots.journal import Journal
 from cmakeys.roots.store import RootStore
 from tests.cli.machine import Machine
@@ -218,3 +220,33 @@ def test_a_history_that_cannot_be_kept_does_not_hide_the_verdict(
     assert "read-only" in said.err
     pair.swap(faulty(FAULTS["twin"]))
     assert machine.run("check", "--all").code == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "words"),
+    [
+        (OracleAnswer(True, "it took all"), "gpu0: trusted:", "this kernel accepts it: it took all"),
+        (OracleAnswer(False, "no such key"), "gpu0: degraded:", "we accept the chain, this kernel would not: no such"),
+        (OracleAnswer(None, "no ECDSA"), "gpu0: trusted:", "this kernel gave no answer: no ECDSA"),
+    ],
+)
+def test_the_kernel_is_asked_for_one_run(
+    answer: OracleAnswer,
+    outcome: str,
+    words: str,
+    machine: Machine,
+    pair: Pair,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(oracle.Oracle, "ask", lambda _self, _chain: answer)
+    assert "the kernel was not asked" in machine.run("check", "gpu0").out
+    said = machine.run("check", "gpu0", "--kernel")
+    assert said.code == 0
+    assert said.out.startswith(outcome)
+    assert words in " ".join(said.out.split())
+
+
+def test_a_policy_that_wants_the_rules_applied_needs_no_option(machine: Machine, pair: Pair) -> None:
+    (machine.sysroot / "etc/cmakeys/cmakeys.yaml").write_text("policy: {kernel-view: simulate}\n")
+    said = machine.run("check", "gpu0")
+    assert "a kernel with CMA accepts it: its rules hold" in " ".join(said.out.split())

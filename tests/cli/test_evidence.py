@@ -13,6 +13,8 @@ from cmakeys.emulator.line import Seat
 from cmakeys.emulator.server import Server
 from cmakeys.evidence import archive
 from cmakeys.evidence.model import EndingKind
+from cmakeys.keyring import oracle
+from cmakeys.keyring.oracle import OracleAnswer
 from cmakeys.roots.record import render_pem
 from cmakeys.roots.root import Root
 from cmakeys.roots.store import RootStore
@@ -198,3 +200,23 @@ def test_a_refusal_is_saved_with_a_warning(run: Run, root: Path, tmp_path: Path)
     code, out, _ = run("verify", path, "--root", root)
     assert code == 1
     assert "step 11, proof of possession" in out.replace("\n ", "")
+
+
+def test_the_kernel_is_asked_about_a_files_chain_when_told_to(
+    run: Run, saved: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = OracleAnswer(False, "no key in the roots is its issuer's", 0, "ENOKEY")
+    monkeypatch.setattr(oracle.Oracle, "ask", lambda _self, _chain: refusal)
+    code, out, _ = run("verify", saved, "--root", root, "--json")
+    assert code == 0
+    assert step_14(out)[0] == "not-checked"
+    code, out, _ = run("verify", saved, "--root", root, "--kernel", "--json")
+    assert code == 0
+    assert step_14(out) == ("warned", f"we accept the chain, this kernel would not: {refusal.reason}")
+
+
+def step_14(out: str) -> tuple[str, str]:
+    (device,) = json.loads(out)["data"]["devices"]
+    last = device["verdict"]["steps"][-1]
+    assert last["number"] == 14
+    return last["outcome"], last["reason"]

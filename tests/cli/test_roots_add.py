@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cmakeys.cli import enrolment
 from cmakeys.emulator.device import Device
 from cmakeys.emulator.factory import Blueprint, build_device
 from cmakeys.emulator.pki import VendorAuthority
@@ -20,6 +21,7 @@ from cmakeys.roots.root import LeafNameRule
 from cmakeys.roots.rootset import DenyEntry, DenyKind
 from cmakeys.roots.store import USR, RootStore
 from cmakeys.transports.base import Deadline
+from cmakeys.x509.lint import Finding, Severity
 from tests.cli.roots_runner import Run, actions, names, runner, save
 from tests.roots.trust import certificate
 from tests.x509.pki import LEAF_USAGE, issue
@@ -290,3 +292,17 @@ class Wire:
 
     def close(self) -> None:
         self.closed = True
+
+
+def test_what_this_machines_kernel_would_refuse_is_said_and_forbids_nothing(
+    run: Run, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Finding(Severity.WARNING, "this-kernel-refuses", "this kernel does not load it: no such algorithm")
+    monkeypatch.setattr(enrolment, "objections", lambda _certificate: (refused,))
+    elsewhere = run("add", file, "--fingerprint", A.fingerprint, "--dry-run")
+    assert "this kernel" not in elsewhere.out, "the kernel here is not the one of a tree"
+    monkeypatch.setattr(enrolment, "SYSTEM", tmp_path)
+    said = run("add", file, "--fingerprint", A.fingerprint)
+    assert said.code == 0
+    assert "warning  this kernel does not load it: no such algorithm" in said.out
+    assert names(tmp_path) == ["a-ca"]

@@ -6,7 +6,7 @@ import pytest
 
 from cmakeys.errors import Unsupported
 from cmakeys.keyring import trial
-from cmakeys.keyring.trial import try_certificate
+from cmakeys.keyring.trial import objections, try_certificate
 from cmakeys.x509.lint import Severity
 from tests.keyring.kernel import TestingKeyctl
 from tests.x509.pki import issue
@@ -41,3 +41,11 @@ def test_a_kernel_that_could_not_be_asked_is_no_refusal(monkeypatch: pytest.Monk
     monkeypatch.setattr(trial, "rehearse", refuse)
     finding = try_certificate(issue("Root").certificate)
     assert (finding.code, finding.hint) == ("kernel-not-asked", "install it")
+
+
+@pytest.mark.usefixtures("rsa_loads")
+def test_only_a_kernel_with_the_keyring_objects(kernel: TestingKeyctl) -> None:
+    modern, sound = issue("Modern", kind="ed25519").certificate, issue("Root", kind="rsa2048").certificate
+    assert [finding.code for finding in objections(modern, "@s", keyctl=kernel)] == ["this-kernel-refuses"]
+    assert objections(sound, "@s", keyctl=kernel) == ()
+    assert objections(modern, "no such keyring", keyctl=kernel) == ()
