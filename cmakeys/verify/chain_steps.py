@@ -149,7 +149,7 @@ def step_5(case: Case) -> Step:
         return failed(
             5,
             f"{root.name} is not believed for leaves after {_day(until)}, this one is of {_day(leaf.not_before)}",
-            "the device was issued after the vendor's root was compromised",
+            "do not trust this device: its leaf is from after the day up to which the root is believed",
         )
     identity, negotiation = case.identity, case.facts.negotiation
     asym = negotiation.asym if negotiation else None

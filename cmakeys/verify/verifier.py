@@ -190,7 +190,7 @@ def _conclude(case: Case, steps: tuple[Step, ...]) -> tuple[Outcome, str]:
     root = case.root.name if case.root else "?"
     if remarks:
         first = remarks[0]
-        return Outcome.DEGRADED, f"anchored in {root}, but step {first.number}, {first.title}: {first.reason}"
+        return Outcome.DEGRADED, f"anchored in {root}, but {first.reason} (step {first.number})"
     return Outcome.TRUSTED, f"anchored in {root}, {case.facts.negotiation}"
 
 

@@ -64,9 +64,7 @@ EXPIRING = Step(
     "CN=Acme Intermediate expires on 2040-01-20, in 18 days",
     "plan the vendor's update, or the check will fail from then on",
 )
-DEGRADED = with_step(
-    TRUSTED, Outcome.DEGRADED, "anchored in acme, but step 6, validity dates: CN=Acme Intermediate expires", EXPIRING
-)
+DEGRADED = with_step(TRUSTED, Outcome.DEGRADED, "anchored in acme, but CN=Acme Intermediate expires (step 6)", EXPIRING)
 OTHER_DEVICE = Step(
     10,
     StepOutcome.FAILED,
