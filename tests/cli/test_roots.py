@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from cmakeys.keyring import trial
 from cmakeys.roots.journal import Journal
 from cmakeys.roots.record import render_deny, render_pem
 from cmakeys.roots.root import LifeCycle, Root
 from cmakeys.roots.rootset import DenyEntry, DenyKind
 from cmakeys.roots.store import ETC, USR
+from cmakeys.x509.certificate import Certificate
+from cmakeys.x509.lint import Finding, Severity
 from tests.cli.roots_runner import Run, actions, names, runner, save
 from tests.roots.trust import certificate, put, root
 from tests.x509.pki import LEAF_USAGE, issue
@@ -188,6 +191,24 @@ class TestLint:
         later = datetime.now(UTC) + timedelta(days=2)
         Journal(tmp_path / "var/lib/cmakeys").append("test", "x", {}, at=later, by="ada")
         assert "were not checked: the machine's clock says" in run("lint").out
+
+    def test_the_running_kernel_is_asked_when_told_to(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+
+        def answer(certificate: Certificate) -> Finding:
+            asked.append(certificate)
+            return Finding(Severity.WARNING, "this-kernel-refuses", "this kernel does not load it: no such algorithm")
+
+        monkeypatch.setattr(trial, "try_certificate", answer)
+        file = save(tmp_path, "b.pem", B)
+        assert "this kernel" not in run("lint", file).out
+        assert asked == []
+        result = run("lint", file, "--kernel")
+        assert result.code == 0, "one that only this kernel refuses can be a root all the same"
+        assert "warning  this kernel does not load it: no such algorithm" in result.out
+        assert asked == [B]
 
     def test_what_the_store_ignores_is_said(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / ETC).mkdir(parents=True)
