@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 
 from cmakeys.check import CheckResult, Judgement, negotiated
 from cmakeys.devices.enrolled import CheckRecord, Memory
+from cmakeys.devices.register import Register
 from cmakeys.errors import EvidenceProblem
 from cmakeys.evidence.fields import read_json
 from cmakeys.verify.observation import Observation, differences
@@ -212,6 +213,18 @@ def _read(observed: str) -> Observation | None:
         return Observation.from_json(read_json(observed.encode(), "register"))
     except EvidenceProblem:
         return None
+
+
+def remembered(register: Register) -> Mapping[str, Memory]:
+    """What the register remembers of each device that was ever checked."""
+    memories = dict(register.memories())
+    missing = [device.name for device in register.devices() if device.name not in memories]
+    verdicts = register.latest_verdicts() if missing else {}
+    for name in missing:
+        memory = memory_from(verdicts[name]) if name in verdicts else None
+        if memory is not None:
+            memories[name] = memory
+    return memories
 
 
 def memory_from(record: CheckRecord) -> Memory | None:

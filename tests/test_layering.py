@@ -18,7 +18,7 @@ FLOORS = (
     {"verify"},
     {"witness"},
     {"check", "clock", "config", "offline", "revocation"},
-    {"standing"},
+    {"standing", "running", "eventlog"},
     {"status", "dependants", "enrolling"},
     {"doctor"},
     {"reports"},

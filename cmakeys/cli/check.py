@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +26,7 @@ from cmakeys.cli.options import (
 from cmakeys.cli.output import Output, verb
 
 if TYPE_CHECKING:
-    from cmakeys.check import CheckResult, Target
+    from cmakeys.check import Target
     from cmakeys.devices.register import Register
 
 app = noun_app("Check devices against their roots and their enrolment.")
@@ -33,13 +37,42 @@ TimeoutOption = Annotated[
 ]
 
 
+class Form(Enum):
+    """For whom an answer is: a person, a program, a stream of them, or one of three kinds of systems."""
+
+    TEXT = "text"
+    JSON = "json"
+    JSONL = "jsonl"
+    NAGIOS = "nagios"
+    PROMETHEUS = "prometheus"
+    JUNIT = "junit"
+
+
 @app.command()
 def check(
     devices: Annotated[
         list[str] | None, typer.Argument(metavar="[DEVICE]...", help="Names of enrolled devices, or addresses.")
     ] = None,
     all_devices: Annotated[bool, typer.Option("--all", help="Check every enrolled device.")] = False,
+    form: Annotated[
+        Form | None,
+        typer.Option("--format", metavar="FORM", help="text, json, jsonl, nagios, prometheus or junit."),
+    ] = None,
     nagios: Annotated[bool, typer.Option("--nagios", help="Answer as a monitoring plugin does.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Put the answer into FILE, in one piece.")
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Leave out devices that are well; print nothing when all are.")
+    ] = False,
+    changed_only: Annotated[bool, typer.Option("--changed-only", help="Leave out devices without news.")] = False,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Take for news what began after DATE.")
+    ] = None,
+    grace: Annotated[
+        int,
+        typer.Option("--grace", min=0, max=365, metavar="N", help="Let a device be unreachable N times in a row (0)."),
+    ] = 0,
     unreachable_critical: Annotated[
         bool, typer.Option("--unreachable-critical", help="With --nagios, take unreachable for critical, not unknown.")
     ] = False,
@@ -58,31 +91,47 @@ def check(
 ) -> None:
     """Check devices, and keep the verdicts on enrolled ones in their history.
 
-    Leaves with 0 when all pass, 1 when one is rejected, 6 when one could not be reached, 5 when one speaks no CMA-SPDM.
+    Leaves with 0 when all pass, 1 when one is rejected, 6 when one could not be reached, 5 when one speaks no CMA-SPDM,
+    7 when another check is running.
     """
-    with verb("check", json=json) as out:
+    with verb("check", json=json or form is Form.JSON) as out:
         from cmakeys.check import DEFAULT_JOBS
-        from cmakeys.check import check as run
+        from cmakeys.check import check as ask
         from cmakeys.cli.conditions import conditions
+        from cmakeys.cli.dates import a_date
+        from cmakeys.cli.forms import Answered, Shown, answer, answer_failure, choose
         from cmakeys.devices.register import Register
-        from cmakeys.errors import CmakeysError, UsageProblem
-        from cmakeys.standing import findings, history
+        from cmakeys.errors import CmakeysError, from_oserror
+        from cmakeys.reports.standing import unfinished_text
+        from cmakeys.running import Run, alone
+        from cmakeys.standing import findings, history, remembered
 
-        if nagios and json:
-            raise UsageProblem("--nagios and --json are two forms of one answer", hint="choose one of them")
+        how = Shown(choose(form, json=json, nagios=nagios), quiet, changed_only, unreachable_critical)
+        since_when = None if since is None else a_date(since, "--since")
+        if output is not None:
+            out.into(output)
         try:
-            register = Register(state_directory(sysroot, state_dir))
+            state = state_directory(sysroot, state_dir)
+            register = Register(state)
             wanted = _wanted(register, devices or (), all_devices=all_devices)
             held_against = conditions(sysroot, state_dir, timeout, [*(crl or ()), *(ocsp or ())], kernel=kernel)
-            results = run(wanted, held_against, jobs=jobs or DEFAULT_JOBS)
+            keeps = not dry_run and any(target.enrolled for target in wanted)
+            with alone(state, held_against.now, len(wanted)) if keeps else nullcontext(Run()) as run:
+                if run.unfinished is not None:
+                    out.warn(unfinished_text(run.unfinished))
+                started = time.monotonic()
+                results = ask(wanted, held_against, jobs=jobs or DEFAULT_JOBS)
+                found = findings(results, remembered(register), grace=grace, since=since_when)
+                if run.problem is not None:
+                    out.problem(run.problem)
+                elif keeps:
+                    _keep(out, lambda: register.record(history(found)))
         except (CmakeysError, OSError) as error:
-            if not nagios:
+            problem = from_oserror(error, str(error.filename or "")) if isinstance(error, OSError) else error
+            if not answer_failure(out, problem, how.form):
                 raise
-            _nagios_failure(out, error)
             return
-        _report(out, results, nagios=nagios, unreachable_critical=unreachable_critical)
-        if not dry_run:
-            _keep(out, lambda: register.record(history(findings(results, register.memories()))))
+        answer(out, Answered(found, held_against.now, time.monotonic() - started, run.unfinished), how)
 
 
 def _wanted(register: Register, words: Sequence[str], *, all_devices: bool) -> tuple[Target, ...]:
@@ -98,24 +147,6 @@ def _wanted(register: Register, words: Sequence[str], *, all_devices: bool) -> t
     return found
 
 
-def _report(out: Output, results: Sequence[CheckResult], *, nagios: bool, unreachable_critical: bool) -> None:
-    from cmakeys.reports.json import check_data
-    from cmakeys.reports.nagios import report
-    from cmakeys.reports.text import check_report
-    from cmakeys.standing import worst
-
-    named = [(result.target.name, result.verdict) for result in results]
-    if nagios:
-        answer = report(named, unreachable_is_critical=unreachable_critical)
-        out.show(*answer.lines)
-        out.exit_code = answer.exit_code
-        return
-    out.data = check_data(named)
-    for line in check_report(named):
-        out.show(line.text, tone=line.tone)
-    out.exit_code = int(worst(verdict.outcome for _, verdict in named).exit_code) or None
-
-
 def _keep(out: Output, record: Callable[[], None]) -> None:
     """Write the history; where that fails, the verdicts stand all the same, and bad ones decide the exit code."""
     from cmakeys.errors import CmakeysError
@@ -124,15 +155,3 @@ def _keep(out: Output, record: Callable[[], None]) -> None:
         record()
     except CmakeysError as error:
         out.problem(error)
-
-
-def _nagios_failure(out: Output, error: Exception) -> None:
-    from cmakeys.errors import CmakeysError, from_oserror
-    from cmakeys.reports.nagios import failure
-
-    if isinstance(error, OSError):
-        error = from_oserror(error, str(error.filename or ""))
-    if isinstance(error, CmakeysError):
-        answer = failure(error)
-        out.show(*answer.lines)
-        out.exit_code = answer.exit_code

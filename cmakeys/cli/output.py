@@ -31,17 +31,19 @@ enumerations their values, sets sorted lists, paths text; anything else must be 
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from enum import Enum
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TextIO
 
 import typer
 
-from cmakeys.errors import CmakeysError, ExitCode, Refused, from_oserror
+from cmakeys.errors import CmakeysError, ExitCode, Refused, UsageProblem, from_oserror
+from cmakeys.files import write_whole
 from cmakeys.reports.terminal import Terminal, Tone, columns
 
 INTERRUPTED = 130
@@ -111,16 +113,37 @@ class Output:
         self._errors: list[CmakeysError] = []
         self._stdout = Terminal.of(sys.stdout, os.environ)
         self._stderr = Terminal.of(sys.stderr, os.environ)
+        self._file: Path | None = None
+        self._kept: list[str] = []
 
     @property
     def errors(self) -> tuple[CmakeysError, ...]:
         """The problems reported so far."""
         return tuple(self._errors)
 
+    def into(self, file: Path) -> None:
+        """From now on, keep what goes to stdout, and put it into `file` in one piece when the verb ends.
+
+        A verb that fails before it has anything to show leaves the file as it is. Raises `UsageProblem` for a place
+        where no file can be put.
+        """
+        if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
+            raise UsageProblem("not a regular file", object=str(file), hint="leave --output out to write to stdout")
+        if not file.parent.is_dir():
+            raise UsageProblem("there is no such directory", object=str(file.parent), hint="make it first")
+        self._file = file
+        self._stdout = Terminal()
+
     def show(self, *lines: str, tone: Tone = Tone.PLAIN) -> None:
         """Print a part of the result for a person, one argument per line; nothing under `--json`."""
         if not self.json:
-            write(sys.stdout, "".join(self._stdout.line(line, tone) + "\n" for line in lines))
+            self._print("".join(self._stdout.line(line, tone) + "\n" for line in lines))
+
+    def _print(self, text: str) -> None:
+        if self._file is None:
+            write(sys.stdout, text)
+        else:
+            self._kept.append(text)
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print rows in columns under a header; nothing under `--json`."""
@@ -162,8 +185,19 @@ class Output:
         if self.json:
             ok = code in (ExitCode.OK, ExitCode.CHANGED)
             text = envelope(self.schema, ok=ok, changed=self.changed, data=self.data, errors=self._errors)
-            write(sys.stdout, text + "\n")
+            self._print(text + "\n")
+        if self._file is not None and (self._kept or not self._errors) and not self._put(self._file):
+            return self._code()
         return code
+
+    def _put(self, file: Path) -> bool:
+        try:
+            write_whole(file, "".join(self._kept).encode())
+        except OSError as error:
+            self.exit_code = self.exit_code or None
+            self.problem(from_oserror(error, str(file)))
+            return False
+        return True
 
     def _code(self) -> int:
         if self.exit_code is None and self._errors:

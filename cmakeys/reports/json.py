@@ -1,15 +1,65 @@
-"""Verdicts for programs: the `data` of a check's JSON envelope, which `cmakeys.cli.output` prints."""
+"""Verdicts for programs: the `data` of JSON envelopes, which `cmakeys.cli.output` prints, and lines of JSON.
+
+Of a check's lines the last one is about the run, so that whoever reads them knows that none is missing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cmakeys.errors import CmakeysError
+from cmakeys.reports.standing import standing_data, unfinished_data
 from cmakeys.reports.text import Named, counts
+from cmakeys.running import Mark
+from cmakeys.standing import Finding
+
+DEVICE_SCHEMA = "cmakeys/check-device/1"
+RUN_SCHEMA = "cmakeys/check-run/1"
 
 
 def check_data(results: Sequence[Named]) -> dict[str, object]:
     """The devices by name with their verdicts in full, and how many have each outcome."""
     return {
-        "summary": {outcome.value: count for outcome, count in counts(results).items()},
+        "summary": _summary(results),
         "devices": [{"name": name, "verdict": verdict.to_json()} for name, verdict in results],
     }
+
+
+def findings_data(run: Sequence[Finding], shown: Sequence[Finding], unfinished: Mark | None) -> dict[str, object]:
+    """A whole check: how many devices count as what, and those to be shown, with how they stand with earlier ones."""
+    return {
+        "summary": _summary([(one.name, one.counted) for one in run]),
+        "devices": [_finding(one) for one in shown],
+        "unfinished": unfinished_data(unfinished),
+    }
+
+
+def check_lines(
+    run: Sequence[Finding], shown: Sequence[Finding], unfinished: Mark | None, errors: Sequence[CmakeysError]
+) -> list[dict[str, object]]:
+    """A check as one object for each device to be shown, and one about the run at the end."""
+    return [*({"schema": DEVICE_SCHEMA, **_finding(one)} for one in shown), _run(run, unfinished, errors)]
+
+
+def failed_line(error: CmakeysError) -> dict[str, object]:
+    """The line about a run that could not be done at all."""
+    return _run((), None, [error])
+
+
+def _run(run: Sequence[Finding], unfinished: Mark | None, errors: Sequence[CmakeysError]) -> dict[str, object]:
+    return {
+        "schema": RUN_SCHEMA,
+        "summary": _summary([(one.name, one.counted) for one in run]),
+        "unfinished": unfinished_data(unfinished),
+        "errors": [
+            {"code": one.code, "message": one.message, "object": one.object, "hint": one.hint} for one in errors
+        ],
+    }
+
+
+def _finding(one: Finding) -> dict[str, object]:
+    return {"name": one.name, "verdict": one.verdict.to_json(), "standing": standing_data(one)}
+
+
+def _summary(results: Sequence[Named]) -> dict[str, object]:
+    return {outcome.value: count for outcome, count in counts(results).items()}

@@ -141,11 +141,20 @@ def _paragraph(text: str, tone: Tone) -> list[Line]:
     return [Line(first, tone), *(Line(one) for one in following)]
 
 
-def check_report(results: Sequence[Named]) -> list[Line]:
-    """The report of one run: a single device in full, several as a table with a summary and the next step."""
-    if len(results) == 1:
-        return verdict_report(*results[0])
-    lines = [*table(results), Line(""), summary(results)]
+def check_report(
+    results: Sequence[Named], notes: Sequence[Line] = (), *, run: Sequence[Named] | None = None
+) -> list[Line]:
+    """The report of one run: a single device in full, several as a table with a summary and the next step.
+
+    `notes` are what is to be said beside the verdicts. `run` are all devices of the run where `results` are only those
+    to be shown.
+    """
+    everything = results if run is None else run
+    said = [Line(""), *notes] if notes else []
+    if len(everything) == 1 and results:
+        return [*verdict_report(*results[0]), *said]
+    lines = [*table(results), Line("")] if results else []
+    lines += [summary(everything), *said]
     worst = [(name, verdict) for name, verdict in results if verdict.outcome is Outcome.REJECTED]
     for name, verdict in worst:
         lines += _failures(name, verdict)

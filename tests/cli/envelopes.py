@@ -26,9 +26,19 @@ def schemas() -> Mapping[str, dict[str, object]]:
 
 @cache
 def validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(schemas()[name], registry=_registry())
+
+
+@cache
+def part(name: str) -> Draft202012Validator:
+    """What is held against one of the shared definitions, for what is no envelope."""
+    return Draft202012Validator({"$ref": f"{SHARED}.json#/$defs/{name}"}, registry=_registry())
+
+
+def _registry() -> Registry[Any]:
     shared: Resource[Any] = Resource.from_contents(schemas()[SHARED])
     registry: Registry[Any] = Registry().with_resource(f"{SHARED}.json", shared)
-    return Draft202012Validator(schemas()[name], registry=registry)
+    return registry
 
 
 def schema_of(envelope: Mapping[str, object]) -> str | None:
