@@ -315,17 +315,22 @@ def delivered(message: bytes, terms: Terms) -> bytes:
 
 
 def follow(folder: Path, name: str) -> Recording:
-    """Open a capture with the secrets that lie beside it."""
-    lines = (folder / f"{name}.secrets.txt").read_text().splitlines()
+    """Open a capture with the secrets that lie beside it; without any, go as far as its first session."""
+    secrets_file = folder / f"{name}.secrets.txt"
+    lines = secrets_file.read_text().splitlines() if secrets_file.exists() else []
     exchange_secrets = [bytes.fromhex(line.split("secret=")[1]) for line in lines if "secret=" in line]
     frames = [json.loads(line) for line in (folder / f"{name}.pcap.raw.jsonl").read_text().splitlines()]
     messages = [(record["dir"], *unframe(record)) for record in frames if record["cmd"] == NORMAL]
     messages = [message for message in messages if message[1] is not None]
-    binding = BINDINGS[frames[0]["trans"]]
+    if [message[2][1] for message in messages[:4:2]] == [RequestCode.GET_VERSION] * 2:
+        messages = messages[2:]  # asked twice; the second one is a new connection
+    binding = BINDINGS.get(frames[0]["trans"], Binding.PCI_DOE)
     follower = Follower(binding, exchange_secrets, _pre_shared_keys(lines, exchange_secrets))
     for (kind, secured, request), (answer, also_secured, response) in zip(messages[::2], messages[1::2], strict=True):
         assert (kind, answer) == ("req", "rsp")
         assert secured == also_secured
+        if not lines and request[1] == RequestCode.KEY_EXCHANGE:
+            break
         (follower.secured if secured else follower.clear)(request, response)
     recorded = {bytes.fromhex(line.split("out=")[1]) for line in lines if "out=" in line}
     return Recording(
@@ -348,6 +353,8 @@ def _pre_shared_keys(lines: list[str], exchange_secrets: list[bytes]) -> dict[by
 def unframe(record: dict[str, str | int]) -> tuple[bool | None, bytes]:
     """Whether a frame holds a secured message, and the message; None for a frame of neither kind."""
     frame = bytes.fromhex(str(record["hex"]))
+    if record["trans"] == 0:
+        return False, frame
     if record["trans"] == 1:
         return {5: False, 6: True}[frame[0]], frame[1:]
     if record["trans"] == 2:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from cmakeys.spdm.algorithms import OpaqueFormat
-from cmakeys.spdm.codes import Capability, RequestCode, ResponseCode, SummaryHash, Version
+from cmakeys.spdm.codes import Capability, RequestCode, ResponseCode, Version
 from cmakeys.spdm.connection import Connection, Exchange
-from cmakeys.spdm.effects import Flow, Send
 from cmakeys.spdm.messages.capabilities import Capabilities, GetCapabilities
 from cmakeys.spdm.messages.certificates import (
     CertificateResponse,
@@ -26,8 +23,6 @@ from cmakeys.spdm.messages.header import Layout
 from cmakeys.spdm.messages.measurements import GetMeasurements, Measurements
 from cmakeys.spdm.messages.negotiation import Algorithms, NegotiateAlgorithms
 from cmakeys.spdm.messages.version import GetVersion, VersionResponse
-from cmakeys.spdm.offer import Offer
-from cmakeys.spdm.requester import Requester
 from cmakeys.spdm.signing import verify_statement
 from cmakeys.spdm.wire import Reader
 from tests.spdm.conversations import Conversation, leaf_key, load
@@ -93,132 +88,6 @@ def test_a_changed_bit_in_a_signed_message_fails_its_signature(shared_data: Path
         key = leaf_key(connection.chains[0], connection.layout.hash_size)
         with pytest.raises(Exception, match="does not verify"):
             verify_statement(statement, key)
-
-
-# -- the requester has the same conversation -------------------------------------------------------------------------
-
-
-class Recorded:
-    """The responder's half of a capture; insists on the requester's half, byte for byte up to transport padding."""
-
-    def __init__(self, conversation: Conversation) -> None:
-        self._pairs = iter(conversation.pairs)
-        self.sent = 0
-
-    def skip(self) -> None:
-        """Leave out one message pair."""
-        next(self._pairs)
-
-    def drive(self, flow: Flow[T]) -> T:
-        answer: bytes | None = None
-        while True:
-            try:
-                effect = next(flow) if answer is None else flow.send(answer)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]  # a generator's return value is untyped
-            assert isinstance(effect, Send), "the reference pair never made us wait"
-            request, answer = next(self._pairs)
-            assert request.startswith(effect.message)
-            assert not any(request[len(effect.message) :])
-            assert len(request) - len(effect.message) < 4
-            self.sent += 1
-
-
-def recorded_entropy(exchanges: list[Exchange]) -> Callable[[int], bytes]:
-    """The nonces and contexts of the recorded requests, in the order in which a requester draws them."""
-
-    def draws() -> Iterator[bytes]:
-        for exchange in exchanges:
-            reader = Reader(exchange.request, "recorded request")
-            request: Challenge | GetMeasurements
-            if exchange.request[1] == RequestCode.CHALLENGE:
-                request = Challenge.pull(reader)
-            elif exchange.request[1] == RequestCode.GET_MEASUREMENTS:
-                request = GetMeasurements.pull(reader)
-            else:
-                continue
-            yield from (part for part in (request.nonce, request.context) if part)
-
-    source = draws()
-
-    def entropy(count: int) -> bytes:
-        drawn = next(source)
-        assert len(drawn) == count
-        return drawn
-
-    return entropy
-
-
-def recorded_offer(exchanges: list[Exchange]) -> Offer:
-    capabilities = GetCapabilities.pull(Reader(exchanges[1].request, "GET_CAPABILITIES"))
-    algorithms = NegotiateAlgorithms.pull(Reader(exchanges[2].request, "NEGOTIATE_ALGORITHMS"))
-    portions = [
-        GetCertificate.pull(Reader(exchange.request, "GET_CERTIFICATE")).length
-        for exchange in exchanges
-        if exchange.request[1] == RequestCode.GET_CERTIFICATE
-    ]
-    return Offer(
-        versions=frozenset({capabilities.version}),
-        base_asym=algorithms.base_asym,
-        pqc_asym=algorithms.pqc_asym,
-        base_hash=algorithms.base_hash,
-        requester_flags=capabilities.flags,
-        ct_exponent=capabilities.ct_exponent,
-        data_transfer_size=capabilities.data_transfer_size or 0x10000,
-        max_message_size=capabilities.max_message_size or 0x10000,
-        measurement_specification=algorithms.measurement_specification,
-        opaque_format=OpaqueFormat(algorithms.other_params & 3),
-        mel_specification=algorithms.mel_specification,
-        tables=algorithms.tables,
-        multi_key=bool(algorithms.other_params & 0x10),
-        portion_length=portions[0] if portions else 0x1000,
-    )
-
-
-BASIC_MUTUAL_AUTHENTICATION = (RequestCode.GET_ENCAPSULATED_REQUEST, RequestCode.DELIVER_ENCAPSULATED_RESPONSE)
-
-
-@pytest.mark.parametrize("name", CAPTURES)
-def test_the_requester_has_the_recorded_conversation(name: str, shared_data: Path) -> None:
-    conversation = load(shared_data / "captures", name)
-    if conversation.pairs[1][0][1] == RequestCode.GET_VERSION:
-        conversation = Conversation(name, conversation.pairs[1:])  # asked twice; the second one is a new connection
-    exchanges = conversation.exchanges()
-    requester = Requester(recorded_offer(exchanges), entropy=recorded_entropy(exchanges))
-    recorded = Recorded(conversation)
-    seen: set[int] = set()
-    verified = 0
-    recorded.drive(requester.connect())
-    position = 3
-    while position < len(exchanges):
-        request = exchanges[position].request
-        code = RequestCode(request[1])
-        if code == RequestCode.GET_DIGESTS:
-            recorded.drive(requester.digests())
-        elif code == RequestCode.GET_CERTIFICATE:
-            chain = recorded.drive(requester.certificate(request[2] & 0x0F))
-            assert chain == requester.connection.chains[request[2] & 0x0F]
-        elif code == RequestCode.CHALLENGE:
-            recorded.drive(requester.challenge(request[2], SummaryHash(request[3])))
-        elif code == RequestCode.GET_MEASUREMENTS:
-            asked = GetMeasurements.pull(Reader(request, "GET_MEASUREMENTS"))
-            recorded.drive(
-                requester.measurements(
-                    asked.operation, slot=asked.slot, raw=bool(asked.attributes & 2), signed=asked.signed
-                )
-            )
-        elif code in BASIC_MUTUAL_AUTHENTICATION:
-            recorded.skip()  # between challenge and measurements; our requester never asks for it
-            requester.connection.observe(request, exchanges[position].response)
-        else:
-            break  # sessions and the rest of the protocol come after the attestation
-        verified += verify_new_signatures(requester.connection, seen)
-        position = len(requester.connection.exchanges)
-    assert verified == (0 if name in WITHOUT_CERTIFICATES else 2)
-    assert requester.connection.exchanges == [
-        Exchange(exchange.request[: len(mine.request)], exchange.response[: len(mine.response)])
-        for mine, exchange in zip(requester.connection.exchanges, exchanges, strict=False)
-    ]
 
 
 # -- codecs give the recorded bytes back -----------------------------------------------------------------------------

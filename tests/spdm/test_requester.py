@@ -366,8 +366,19 @@ def test_a_large_response_without_chunking_is_a_violation() -> None:
 # -- the table of states ---------------------------------------------------------------------------------------------
 
 
-def test_every_state_can_start_again() -> None:
-    assert all(after(state, RequestCode.GET_VERSION) is State.AFTER_VERSION for state in State)
+def test_every_state_of_a_connection_can_start_again() -> None:
+    connection = set(State) - {State.HANDSHAKE, State.SESSION, State.ENDED}
+    assert all(after(state, RequestCode.GET_VERSION) is State.AFTER_VERSION for state in connection)
+
+
+def test_a_session_is_never_left_but_by_its_end() -> None:
+    """What sets up a connection, or proves possession outside, may not be asked in a session."""
+    for state in (State.HANDSHAKE, State.SESSION, State.ENDED):
+        for code in (RequestCode.GET_VERSION, RequestCode.CHALLENGE, RequestCode.KEY_EXCHANGE):
+            with pytest.raises(IllegalRequest):
+                after(state, code)
+    assert after(State.SESSION, RequestCode.END_SESSION) is State.ENDED
+    assert TRANSITIONS[State.ENDED] == {}
 
 
 def test_nothing_is_asked_before_its_time() -> None:
