@@ -62,6 +62,16 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/.python
 # scripts, shells, and what reads and writes archives. Without it, the tests that need it say so. A tool that is not
 # named like its package stands before it.
 TOOLS := mandoc shellcheck cpio dash bzip2 lz4 zstd xz:xz-utils keyctl:keyutils busybox:busybox-static
+
+# promtool, which reads what we write for Prometheus, comes with a server that would start at once where it is installed:
+# only the program is taken out of the package, and stays in the environment.
+PROMTOOL := $(VENV)/bin/promtool
+UNPACK_PROMTOOL = command -v apt-get >/dev/null && echo "unpacking promtool" && folder=$$(mktemp -d) && \
+	trap 'rm -rf "$$folder"' EXIT && chmod 755 "$$folder" && \
+	(cd "$$folder" && apt-get download -qq prometheus >/dev/null 2>&1) && \
+	dpkg-deb --fsys-tarfile "$$folder"/prometheus_*.deb | tar -xOf - ./usr/bin/promtool >$(PROMTOOL).new && \
+	chmod 755 $(PROMTOOL).new && mv $(PROMTOOL).new $(PROMTOOL)
+
 $(VENV)/.test: pyproject.toml | $(VENV)/.python
 	@missing=; for tool in $(TOOLS); do command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
 		if [ -n "$$missing" ]; then \
@@ -74,5 +84,7 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.python
 				echo "tests that need them will not run:$$missing" >&2; \
 			fi; \
 		fi
+	@test -x $(PROMTOOL) || command -v promtool >/dev/null || { $(UNPACK_PROMTOOL); } || \
+		echo "tests that need it will not run: promtool" >&2
 	$(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/.runtime

@@ -45,9 +45,8 @@ def _last_pass(standing: Standing) -> str:
 
 def unfinished_text(mark: Mark) -> str:
     """What there is to say about a run that did not finish."""
-    began = f", begun {minute(mark.began)}" if mark.began else ""
-    process = f" by process {mark.process}" if mark.process else ""
-    return f"the last check{began}{process}, did not finish: none of its verdicts were kept"
+    known = f", begun {minute(mark.began)} by process {mark.process}," if mark.began else ""
+    return f"the last check{known} did not finish: none of its verdicts were kept"
 
 
 def standing_data(one: Finding) -> dict[str, object] | None:
