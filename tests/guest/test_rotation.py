@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from cmakeys.emulator.pki import DeviceCredentials
-from cmakeys.roots.record import render_pem
+from cmakeys.roots.record import render_pem, render_root
+from cmakeys.roots.root import Root
 from tests.guest import inside
 from tests.guest.conftest import Room
 from tests.guest.machine import Done, Guest
@@ -201,5 +202,7 @@ def test_no_copy_of_a_leaked_root_comes_back(stage: Stage) -> None:
         done = guest.cmakeys("roots", "add", f"{FOLDER}/copy.pem", "--fingerprint", copy.fingerprint)
         assert done.code == 8, done
         guest.call(inside.write_file, "/etc/cmakeys/roots/copy.pem", render_pem(copy).decode())
-        guest.cmakeys("keyring", "apply", "--allow-empty")
+        guest.call(inside.write_file, "/etc/cmakeys/roots/copy.yaml", render_root(Root("copy", copy)).decode())
+        assert "copy" in guest.cmakeys("roots", "list").check().out
+        guest.cmakeys("keyring", "apply", "--allow-empty").check()
         assert stage.kernel() == set()
