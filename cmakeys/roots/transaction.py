@@ -101,7 +101,7 @@ class Transaction:
         """The roots afterwards.
 
         Raises `Temporary` when a root is not as it was when this was planned, `Refused` for what the rules of the set
-        forbid: a denied root, a name or certificate that is taken, a step that the life cycle does not have.
+        forbid: a denied root, one of a distrusted key, a name or certificate that is taken, a step that the life cycle does not have.
         """
         by_name = {root.name: root for root in known.roots}
         for transition in self.transitions:
@@ -134,6 +134,14 @@ class Transaction:
                 f"denied by its {entry.words}" + (f": {entry.reason}" if entry.reason else ""),
                 object=after.name,
                 hint="a deny entry always wins; take it back first if it is wrong: cmakeys deny list",
+            )
+        begins = after.state.anchors and not (before is not None and before.state.anchors)
+        distrusted = result.distrusting(after.certificate) if begins else None
+        if distrusted is not None:
+            raise Refused(
+                f"it has the key of {distrusted.name}, which is distrusted",
+                object=after.name,
+                hint="a new certificate does not make a lost key good; ask the vendor for a root with a new key",
             )
         if self.undoes is not None or self.action == RESTORE or before is None or before.state is after.state:
             return

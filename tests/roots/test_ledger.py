@@ -19,6 +19,7 @@ from cmakeys.roots.rootset import DenyEntry, DenyKind, RootSet
 from cmakeys.roots.store import ETC, USR, RootStore, StoreWriter
 from cmakeys.roots.transaction import Transaction, Transition
 from tests.roots.trust import put, root
+from tests.x509.pki import FOREVER, issue
 
 AT = datetime(2040, 1, 1, tzinfo=UTC)
 OLD, NEW = root("old"), root("new")
@@ -91,6 +92,20 @@ def test_a_denied_root_does_not_come_back_by_any_way(ledger: Ledger) -> None:
     assert other.deny_removed
     with pytest.raises(Refused, match="denied"):
         ledger.commit(replace(other, deny_removed=()))
+
+
+def test_a_root_with_the_key_of_a_distrusted_one_comes_by_no_way_and_may_go(ledger: Ledger) -> None:
+    lost = Root("lost", issue("Renewed", number=41).certificate, LifeCycle.DISTRUSTED)
+    twin = Root("twin", issue("Renewed", number=41, not_after=FOREVER).certificate)
+    ledger.commit(change(Transition(None, twin)))
+    ledger.commit(change(Transition(None, lost)))
+    ledger.commit(change(Transition(twin, retiring(twin))))
+    ledger.commit(change(Transition(retiring(twin), None)))
+    with pytest.raises(Refused, match="has the key of lost"):
+        ledger.commit(change(Transition(None, twin)))
+    with pytest.raises(Refused, match="has the key of lost"):
+        undo(ledger)
+    assert ledger.store.load() == RootSet((OLD, lost))
 
 
 def test_a_transaction_names_a_root_once_and_a_transition_is_about_one_root() -> None:
