@@ -83,6 +83,7 @@ def candidate(wish: Wish, conditions: Conditions) -> Candidate:
         facts=facts,
         recorded=conditions.recorded,
         revocation=conditions.revocation,
+        kernel=conditions.kernel(facts.certificates, evidence.device),
     )
     _refuse_unhealthy(verdict)
     chain = facts.certificates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,10 @@ from cmakeys.emulator.settings import DeviceSettings, MeasurementSupport
 from cmakeys.enrolling import DeviceRejected, Wish, candidate, default_name
 from cmakeys.errors import Temporary, Unsupported
 from cmakeys.spdm.codes import CertificateModel
+from cmakeys.verify.kernelview import Answer, KernelView
+from cmakeys.verify.policy import KernelViewRule, Policy
 from cmakeys.verify.verdict import Outcome, StepOutcome
+from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.pin import PinKind, compute_pin
 from tests.workbench import NOW, conditions, honest, seat, serving, targets_of, vendor
 
@@ -54,6 +58,18 @@ def test_what_is_enrolled_passes_the_next_check() -> None:
     assert device.at_enrolment == device.last == Negotiated("1.4", "ECDSA-P384", "SHA-384")
     assert (device.slot, device.note, device.enrolled_at) == (0, "rack 3", NOW)
     assert found.first.outcome == "trusted"
+
+
+def test_a_kernel_that_would_refuse_a_device_is_heard_when_it_is_enrolled() -> None:
+    def refuse(chain: Sequence[Certificate], device: str) -> tuple[KernelView, ...]:
+        assert chain == honest("0001").hardware.slots[0][0].chain
+        return (KernelView("this kernel", Answer.REFUSES, f"nothing vouches for {device}"),)
+
+    asking = replace(conditions(policy=Policy(kernel_view=KernelViewRule.ORACLE)), kernel=refuse)
+    with serving(seat()) as (url,):
+        verdict = candidate(Wish(url, "gpu0"), asking).judgement.verdict
+    assert verdict.outcome is Outcome.DEGRADED
+    assert verdict.step(14).reason == f"we accept the chain, this kernel would not: nothing vouches for {url}"
 
 
 @pytest.mark.parametrize("kind", PinKind)

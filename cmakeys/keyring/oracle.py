@@ -89,7 +89,7 @@ class Oracle:
         without = find_anchors(certificates, [anchor.certificate for anchor in self._loaded.without])
         if not without:
             return answer
-        return OracleAnswer(None, f"this kernel does not load the root {without[0].label}", answer.index, answer.errno)
+        return OracleAnswer(None, f"it does not load the root {without[0].label}", answer.index, answer.errno)
 
 
 def ask(
@@ -166,11 +166,11 @@ def _refusal(error: KeyctlError, index: int, certificate: Certificate) -> Oracle
     number = error.errno or 0
     name = errno.errorcode.get(number, str(number))
     if number in _LACKING:
-        return OracleAnswer(None, f"this kernel lacks an algorithm of {certificate.label} ({name})", index, name)
+        return OracleAnswer(None, f"it lacks an algorithm of {certificate.label} ({name})", index, name)
     meaning = _MEANINGS.get(number)
     if meaning is None:
         raise explain(error, SCRATCH) from error
-    return OracleAnswer(False, f"it refuses {certificate.label}: {meaning} ({name})", index, name)
+    return OracleAnswer(False, f"{certificate.label}: {meaning} ({name})", index, name)
 
 
 @contextmanager
