@@ -48,6 +48,14 @@ class Form(Enum):
     JUNIT = "junit"
 
 
+class Log(Enum):
+    """Where a run is logged."""
+
+    JOURNAL = "journal"
+    SYSLOG = "syslog"
+    NONE = "none"
+
+
 @app.command()
 def check(
     devices: Annotated[
@@ -73,6 +81,9 @@ def check(
         int,
         typer.Option("--grace", min=0, max=365, metavar="N", help="Let a device be unreachable N times in a row (0)."),
     ] = 0,
+    log: Annotated[
+        Log, typer.Option("--log", metavar="WHERE", help="Log to the journal, to syslog, or to none.")
+    ] = Log.NONE,
     unreachable_critical: Annotated[
         bool, typer.Option("--unreachable-critical", help="With --nagios, take unreachable for critical, not unknown.")
     ] = False,
@@ -99,6 +110,7 @@ def check(
         from cmakeys.check import check as ask
         from cmakeys.cli.conditions import conditions
         from cmakeys.cli.dates import a_date
+        from cmakeys.cli.eventlogging import write_log
         from cmakeys.cli.forms import Answered, Shown, answer, answer_failure, choose
         from cmakeys.devices.register import Register
         from cmakeys.errors import CmakeysError, from_oserror
@@ -126,6 +138,8 @@ def check(
                     out.problem(run.problem)
                 elif keeps:
                     _keep(out, lambda: register.record(history(found)))
+                if not dry_run:
+                    _keep(out, lambda: write_log(log, sysroot, found, run.unfinished))
         except (CmakeysError, OSError) as error:
             problem = from_oserror(error, str(error.filename or "")) if isinstance(error, OSError) else error
             if not answer_failure(out, problem, how.form):
@@ -148,7 +162,7 @@ def _wanted(register: Register, words: Sequence[str], *, all_devices: bool) -> t
 
 
 def _keep(out: Output, record: Callable[[], None]) -> None:
-    """Write the history; where that fails, the verdicts stand all the same, and bad ones decide the exit code."""
+    """Write the history or the log; where that fails, the verdicts stand, and bad ones decide the exit code."""
     from cmakeys.errors import CmakeysError
 
     try:

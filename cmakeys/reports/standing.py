@@ -15,7 +15,7 @@ def standing_notes(findings: Sequence[Finding]) -> list[Line]:
     """The lines about each device that has something to tell; none about one that is as it was and well."""
     lines: list[Line] = []
     for one in findings:
-        texts = [*_state(one), *one.standing.changes]
+        texts = [*state_texts(one), *one.standing.changes]
         if texts:
             first, *following = wrap(f"{one.name} {texts[0]}", "", "    ")
             lines += [Line(first, OUTCOME_TONES[one.outcome]), *map(Line, following)]
@@ -23,7 +23,8 @@ def standing_notes(findings: Sequence[Finding]) -> list[Line]:
     return lines
 
 
-def _state(one: Finding) -> list[str]:
+def state_texts(one: Finding) -> list[str]:
+    """What is said behind the name of a device; nothing about one that is as it was and well."""
     standing = one.standing
     began_now = standing.began == one.verdict.checked_at
     if standing.before is None:

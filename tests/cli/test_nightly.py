@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -17,10 +20,13 @@ from cmakeys.emulator.device import Device
 from cmakeys.emulator.factory import Blueprint, build_device
 from cmakeys.emulator.faults import FAULTS
 from cmakeys.emulator.line import Seat
+from cmakeys.eventlog import JOURNAL, SYSLOG
+from cmakeys.reports.events import Kind
 from cmakeys.running import MARK, alone
 from cmakeys.spdm.codes import CertificateModel
 from tests.cli.envelopes import part
 from tests.cli.machine import Machine, Said
+from tests.reports.test_events import fields
 from tests.test_running import HOLD, NOW
 from tests.workbench import faulty, honest, seat, serving, vendor
 
@@ -170,6 +176,49 @@ def test_a_check_that_keeps_nothing_needs_no_state(tmp_path: Path, capsys: pytes
         machine.run("devices", "enroll", other, "--name", "gpu0")
         with alone(machine.register.parent, NOW, 1):
             assert machine.run("check", url).code == 0
+
+
+# -- the log -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as line:
+        line.bind(str(path))
+        line.settimeout(10)
+        yield line
+
+
+def test_a_run_is_logged_to_the_journal_with_fields(fleet: Fleet) -> None:
+    fleet.swap(faulty(FAULTS["firmware-changed"]))
+    with listening(fleet.machine.sysroot / JOURNAL) as journal:
+        assert fleet.check("--log", "journal").code == 1
+        device, run = dict(fields(journal.recv(65536))), dict(fields(journal.recv(65536)))
+        assert device["MESSAGE_ID"].decode() == Kind.DEVICE_REJECTED.value
+        assert device["CMAKEYS_DEVICE"] == b"gpu0"
+        assert device["CMAKEYS_STEP"] == b"13"
+        assert b"measurement index" in device["CMAKEYS_CHANGE"]
+        assert run["CMAKEYS_REJECTED"] == b"1"
+        fleet.check("--log", "journal")
+        assert dict(fields(journal.recv(65536)))["MESSAGE_ID"].decode() == Kind.DEVICE_STANDING.value
+
+
+def test_a_run_is_logged_to_syslog_in_lines(fleet: Fleet) -> None:
+    with listening(fleet.machine.sysroot / SYSLOG) as syslog:
+        fleet.check("--log", "syslog", "--quiet")
+        line = syslog.recv(4096).decode()
+    assert re.fullmatch(r"<30>cmakeys\[\d+\]: checked 2 devices: 2 trusted", line)
+
+
+def test_a_log_that_nobody_reads_hides_no_verdict(fleet: Fleet) -> None:
+    said = fleet.check("--log", "journal")
+    assert said.code == 5
+    assert "2 devices: 2 trusted" in said.out
+    assert "nobody reads the log here" in said.err
+    assert fleet.check("--log", "journal", "--dry-run").code == 0
+    fleet.swap(faulty(FAULTS["twin"]))
+    assert fleet.check("--log", "journal").code == 1
 
 
 # -- forms -------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,22 @@
+"""What a check writes to the system's log, and which one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cmakeys.cli.check import Log
+from cmakeys.eventlog import JOURNAL, SYSLOG, send
+from cmakeys.reports.events import events, journal_datagram, syslog_datagram
+from cmakeys.running import Mark
+from cmakeys.standing import Finding
+
+
+def write_log(log: Log, sysroot: Path, findings: Sequence[Finding], unfinished: Mark | None) -> None:
+    """Log a run where it was asked for. Raises `EnvironmentProblem` when that cannot be done."""
+    match log:
+        case Log.JOURNAL:
+            send(sysroot / JOURNAL, [journal_datagram(event) for event in events(findings, unfinished)])
+        case Log.SYSLOG:
+            send(sysroot / SYSLOG, [syslog_datagram(event, os.getpid()) for event in events(findings, unfinished)])
