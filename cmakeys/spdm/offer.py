@@ -17,7 +17,7 @@ from cmakeys.spdm.algorithms import (
 )
 from cmakeys.spdm.codes import REQUESTER_FLAGS, Capability, Version
 from cmakeys.spdm.messages.capabilities import GetCapabilities
-from cmakeys.spdm.messages.negotiation import NegotiateAlgorithms, StructTable
+from cmakeys.spdm.messages.negotiation import TABLE_KEM, TABLE_KEY_SCHEDULE, NegotiateAlgorithms, StructTable
 
 _EDDSA_AND_SM2 = BaseAsym.ED25519 | BaseAsym.ED448 | BaseAsym.SM2
 
@@ -70,5 +70,11 @@ class Offer:
             other_params,
             self.pqc_asym if version >= Version.V14 else PqcAsym(0),
             self.mel_specification if version >= Version.V13 else 0,
-            self.tables if version >= Version.V11 else (),
+            self._tables(version),
         )
+
+    def _tables(self, version: Version) -> tuple[StructTable, ...]:
+        if version < Version.V11:
+            return ()
+        last = TABLE_KEM if version >= Version.V14 else TABLE_KEY_SCHEDULE
+        return tuple(table for table in self.tables if table.type <= last)

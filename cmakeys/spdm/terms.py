@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cmakeys.spdm.agreement import SUPPORTED_DHE, SUPPORTED_KEM
 from cmakeys.spdm.algorithms import (
@@ -26,7 +26,9 @@ from cmakeys.spdm.messages.negotiation import (
     TABLE_KEY_SCHEDULE,
     TABLE_REQ_BASE_ASYM,
     TABLE_REQ_PQC_ASYM,
+    StructTable,
 )
+from cmakeys.spdm.offer import Offer
 from cmakeys.spdm.rules import MULTI_KEY
 from cmakeys.spdm.secured import SUPPORTED_AEAD, SessionType
 from cmakeys.spdm.violation import ProtocolViolation, violation
@@ -89,6 +91,26 @@ class Terms:
             bool(both & Capability.KEY_UPD),
             bool(both & Capability.MUT_AUTH),
         )
+
+
+SESSION_FLAGS = Capability.ENCRYPT | Capability.MAC | Capability.KEY_EX | Capability.HBEAT | Capability.KEY_UPD
+
+
+def with_sessions(
+    offer: Offer, *, psk: bool = False, dhe: Dhe = SUPPORTED_DHE, kem: Kem = SUPPORTED_KEM, aead: Aead = SUPPORTED_AEAD
+) -> Offer:
+    """An offer of sessions in addition, with a handshake that is encrypted; a mask of nothing leaves its table out."""
+    masks = {
+        TABLE_DHE: dhe.value,
+        TABLE_AEAD: aead.value,
+        TABLE_KEY_SCHEDULE: SPDM_KEY_SCHEDULE,
+        TABLE_KEM: kem.value,
+    }
+    return replace(
+        offer,
+        requester_flags=offer.requester_flags | SESSION_FLAGS | (Capability.PSK if psk else Capability(0)),
+        tables=tuple(StructTable(kind, mask) for kind, mask in masks.items() if mask),
+    )
 
 
 def _unfit(message: str) -> ProtocolViolation:

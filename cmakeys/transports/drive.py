@@ -39,7 +39,7 @@ def drive(
 
 def _perform(effect: Send | Wait, transport: Transport, deadline: Deadline, sleep: Callable[[float], object]) -> bytes:
     if isinstance(effect, Send):
-        return transport.exchange(effect.message, deadline.within(effect.timeout))
+        return transport.exchange(effect.message, deadline.within(effect.timeout), secured=effect.secured)
     left = deadline.require("to wait for the device", transport.address)
     if effect.seconds >= left:
         raise TransportTimeout(

@@ -92,6 +92,16 @@ def test_one_bad_record_is_the_last_one(channel: Channel) -> None:
 
 
 @pytest.mark.parametrize("channel", CHANNELS, ids=name_of)
+def test_a_record_cut_short_is_the_last_one_too(channel: Channel) -> None:
+    sealer, opener = pair(channel)
+    record = sealer.seal(b"message")
+    with pytest.raises(RecordProblem, match="at byte"):
+        opener.open(record[:-1])
+    with pytest.raises(RecordProblem, match="the session has ended"):
+        opener.open(record)
+
+
+@pytest.mark.parametrize("channel", CHANNELS, ids=name_of)
 def test_records_are_neither_repeated_nor_left_out(channel: Channel) -> None:
     sealer, opener = pair(channel)
     first, second = sealer.seal(b"1"), sealer.seal(b"2")

@@ -16,9 +16,11 @@ class Echo:
 
     def __init__(self) -> None:
         self.allowed: list[float] = []
+        self.secured: list[bool] = []
 
     def exchange(self, message: bytes, deadline: Deadline, *, secured: bool = False) -> bytes:
         self.allowed.append(deadline.remaining())
+        self.secured.append(secured)
         if message == b"hang up":
             raise TransportClosed("closed", object=self.address)
         return message[::-1]
@@ -37,6 +39,16 @@ def test_the_flow_gets_answers_and_its_result_comes_back() -> None:
     slept: list[float] = []
     assert drive(flow(), Echo(), Deadline.after(10), sleep=slept.append) == "b'cba' b'' b'dabc'"
     assert slept == [0.5]
+
+
+def test_a_record_of_a_session_travels_as_one() -> None:
+    def flow() -> Flow[None]:
+        yield Send(b"a message", 1.0)
+        yield Send(b"a record", 1.0, secured=True)
+
+    echo = Echo()
+    drive(flow(), echo, Deadline.after(10))
+    assert echo.secured == [False, True]
 
 
 def test_a_message_gets_its_own_time_but_never_more_than_is_left() -> None:
