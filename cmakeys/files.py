@@ -47,6 +47,17 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, for its owner alone to change, whatever the umask says."""
+    if folder.is_dir():
+        return
+    if folder != folder.parent:
+        make_folder(folder.parent)
+    with suppress(FileExistsError):
+        os.mkdir(folder, 0o755)  # noqa: PTH102
+    sync_folder(folder.parent)
+
+
 def check_inside(path: Path, tree: Path) -> None:
     """Raise `Refused` where a symbolic link on the way to `path`, which need not be there, leads out of `tree`.
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from cmakeys import __version__
 from cmakeys.bindguard.decision import By, Guard, Unreachable
 from cmakeys.errors import NotFound, Refused, from_oserror
-from cmakeys.files import check_inside, sync_folder, write_whole
+from cmakeys.files import check_inside, make_folder, sync_folder, write_whole
 from cmakeys.roots.document import DocumentProblem, read_document, render_document
 
 LIST = "etc/cmakeys/bind-guard.yaml"
@@ -163,10 +163,10 @@ def install(sysroot: Path, guard: Guard, *, force: bool, dry_run: bool) -> tuple
         try:
             for place, data in contents(guard).items():
                 if sysroot / place in stale:
-                    (sysroot / place).parent.mkdir(parents=True, exist_ok=True)
+                    make_folder((sysroot / place).parent)
                     write_whole(sysroot / place, data)
             if link in changes:
-                link.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(link.parent)
                 link.symlink_to(f"../{SERVICE}")
                 sync_folder(link.parent)
         except OSError as error:

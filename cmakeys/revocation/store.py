@@ -20,7 +20,7 @@ from typing import Final
 from cryptography import x509
 
 from cmakeys.errors import EnvironmentProblem, ExitCode, NotFound, Refused, from_oserror
-from cmakeys.files import TEMPORARY_PREFIX, sync_folder, write_whole
+from cmakeys.files import TEMPORARY_PREFIX, make_folder, sync_folder, write_whole
 from cmakeys.lock import WAIT, exclusive
 from cmakeys.x509.crl import MAX_LIST_SIZE, RevocationList, RevocationProblem
 from cmakeys.x509.ocsp import OcspResponse
@@ -81,7 +81,7 @@ class RevocationStore:
         """
         folder = self.directories[1]
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 with exclusive(descriptor, str(folder), wait=self._wait):

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cmakeys.errors import EnvironmentProblem, ExitCode, Temporary, UsageProblem, from_oserror
-from cmakeys.files import sync_folder, write_whole
+from cmakeys.files import make_folder, write_whole
 from cmakeys.lock import exclusive
 from cmakeys.roots.bundle_acceptance import Remembered
 from cmakeys.roots.document import DocumentProblem, Node
@@ -109,9 +109,7 @@ def vouched(state_dir: Path, now: datetime | None = None) -> Mapping[str, str]:
 @contextmanager
 def _writing(state_dir: Path) -> Iterator[Path]:
     folder = state_dir / FOLDER
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        sync_folder(folder.parent)
+    make_folder(folder)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with exclusive(descriptor, str(folder)):

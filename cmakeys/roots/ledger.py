@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cmakeys.errors import CmakeysError, NotFound, Refused, from_oserror
-from cmakeys.files import sync_folder, write_whole
+from cmakeys.files import make_folder, write_whole
 from cmakeys.roots.deny import DenyEntry
 from cmakeys.roots.journal import Journal, JournalEntry
 from cmakeys.roots.record import StoreProblem
@@ -211,9 +211,7 @@ class Ledger:
         return any(entry.detail.get("failed") == identity for entry in self.journal.read().entries)
 
     def _keep_certificates(self, transitions: Sequence[Transition]) -> None:
-        if not self._certificates.is_dir():
-            self._certificates.mkdir(parents=True, exist_ok=True)
-            sync_folder(self._certificates.parent)
+        make_folder(self._certificates)
         for transition in transitions:
             path = self._certificates / f"{transition.root.fingerprint}.der"
             if not path.exists():

@@ -101,7 +101,8 @@ class Transaction:
         """The roots afterwards.
 
         Raises `Temporary` when a root is not as it was when this was planned, `Refused` for what the rules of the set
-        forbid: a denied root, one of a distrusted key, a name or certificate that is taken, a step that the life cycle does not have.
+        forbid: a denied root, one of a distrusted key, a name or certificate that is taken, a step that the life cycle
+        does not have.
         """
         by_name = {root.name: root for root in known.roots}
         for transition in self.transitions:

@@ -220,6 +220,17 @@ def test_a_change_that_failed_stays_undone_when_its_writer_is_killed_before_it_d
     assert [entry.action for entry in ledger.journal.verify().entries] == ["roots-test", "roots-test-failed"]
 
 
+def test_without_a_umask_nobody_else_may_change_what_is_kept(ledger: Ledger, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        ledger.commit(change(Transition(None, NEW)))
+    finally:
+        os.umask(before)
+    made = [tmp_path / "state", *(tmp_path / "state").rglob("*")]
+    assert made[1:]
+    assert [path for path in made if path.stat().st_mode & 0o022] == []
+
+
 @pytest.mark.parametrize("content", ['{"transaction": 5}', "[" * 100_000], ids=["incomplete", "deep"])
 def test_a_note_that_cannot_be_read_stops_every_writer_and_no_reader(ledger: Ledger, content: str) -> None:
     note = ledger.store.directories[0] / ".pending.json"
