@@ -7,6 +7,7 @@ here the turns are kept, and the number of them is bounded.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol
 
 from cmakeys.spdm.algorithms import BaseAsym, BaseHash, PqcAsym
@@ -31,11 +32,15 @@ MAX_ROUNDS = 4096
 """Requests that a device may make in one flow; a chain in small portions takes many."""
 
 
-class Identity(Protocol):
-    """What a requester is known by: its chains, and the key it signs with."""
+class Answerer(Protocol):
+    """Answers what a device asks."""
 
     def answer(self, request: bytes) -> bytes:
         """The whole response to a request of the device; an ERROR where it is not supported."""
+
+
+class Identity(Answerer, Protocol):
+    """What a requester is known by: its chains, and the key it signs with."""
 
     def chain_structure(self, slot: int) -> bytes:
         """The certificate chain structure of one of our slots."""
@@ -46,7 +51,7 @@ class Identity(Protocol):
         """A signature over the transcript `data`, made as `cmakeys.spdm.signing` verifies it."""
 
 
-def serve(requester: Requester, identity: Identity, mode: MutualAuthentication) -> Flow[int]:
+def serve(requester: Requester, answerer: Answerer, mode: MutualAuthentication) -> Flow[int]:
     """Answer the device's requests until it has no more; the slot of ours that it chose, 0 if it named none.
 
     `mode` says how the flow begins: with GET_ENCAPSULATED_REQUEST, or with our DIGESTS as if they had been asked for.
@@ -61,8 +66,8 @@ def serve(requester: Requester, identity: Identity, mode: MutualAuthentication) 
         first = EncapsulatedRequest.pull(_answer(requester))
         asked, request = first.request_id, first.message
     for _ in range(MAX_ROUNDS):
-        deliver = DeliverEncapsulatedResponse(version, asked, identity.answer(request))
-        yield from requester.delivery.ask(RequestCode.DELIVER_ENCAPSULATED_RESPONSE, deliver.push)
+        build = partial(_deliver, version, asked, answerer, request)
+        yield from requester.delivery.ask(RequestCode.DELIVER_ENCAPSULATED_RESPONSE, build)
         acknowledged = _acknowledgement(requester)
         if version >= Version.V12 and acknowledged.acknowledged != asked:
             raise _unfit(f"response {acknowledged.acknowledged} is acknowledged where {asked} was delivered")
@@ -74,6 +79,10 @@ def serve(requester: Requester, identity: Identity, mode: MutualAuthentication) 
             raise _unfit(f"unknown payload type {acknowledged.kind}")
         asked, request = acknowledged.request_id, acknowledged.payload
     raise _unfit(f"more than {MAX_ROUNDS} encapsulated requests")
+
+
+def _deliver(version: Version, asked: int, answerer: Answerer, request: bytes) -> bytes:
+    return DeliverEncapsulatedResponse(version, asked, answerer.answer(request)).push()
 
 
 def first_digests(exchanges: Iterable[Exchange]) -> bytes:

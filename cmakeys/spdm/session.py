@@ -13,8 +13,18 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from cmakeys.spdm.codes import Capability, ErrorCode, KeyOperation, RequestCode, ResponseCode
+from cmakeys.spdm.codes import (
+    Capability,
+    ErrorCode,
+    KeyOperation,
+    MutualAuthentication,
+    RequestCode,
+    ResponseCode,
+    Version,
+)
 from cmakeys.spdm.effects import DeviceRefused, DeviceUnavailable, Flow, Send
+from cmakeys.spdm.encapsulated import Answerer, serve
+from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.messages.session_control import (
     CLEAR_NEGOTIATED_STATE,
     EndSession,
@@ -217,8 +227,7 @@ class Session:
             nonlocal sent
             sent = KeyUpdate(self.terms.version, operation, self.requester.entropy(1)[0])
             if operation is KeyOperation.UPDATE_ALL_KEYS:
-                secret = self._current().response.updated()
-                self._awaited = secret, self._opener_of(secret)
+                self.await_response_key()
             return sent.push()
 
         yield from self.protect(self.requester.delivery.ask(RequestCode.KEY_UPDATE, build))
@@ -231,6 +240,23 @@ class Session:
                 f" {sent.operation} with tag {sent.tag:#04x} was sent",
             )
 
+    def serve(self, answerer: Answerer | None = None) -> Flow[None]:
+        """Let the device ask: its KEY_UPDATE of the response direction is done here, the rest is for `answerer`.
+
+        Without one, anything else is answered with ERROR UnsupportedRequest. A device that has nothing to ask says so.
+        """
+        flow = serve(self.requester, _Answers(self, answerer), MutualAuthentication.ENCAPSULATED)
+        try:
+            yield from self.protect(flow)
+        except DeviceRefused as refusal:
+            if refusal.error.code != ErrorCode.NO_PENDING_REQUESTS:
+                raise
+
+    def await_response_key(self) -> None:
+        """The next record of the device is under its next key: it asked for that, and is about to be told yes."""
+        secret = self._current().response.updated()
+        self._awaited = secret, self._opener_of(secret)
+
     def end(self) -> Flow[None]:
         """END_SESSION; the negotiated state may be cleared where the device would keep it."""
         clears = self.requester.connection.has(Capability.CACHE)
@@ -241,3 +267,34 @@ class Session:
 
     def _answer(self, code: RequestCode) -> Reader:
         return Reader(self.requester.connection.exchanges[-1].response, f"answer to {code.name}")
+
+
+class _Answers:
+    """What a session itself answers to a device: KEY_UPDATE, each update followed by its verification."""
+
+    def __init__(self, session: Session, others: Answerer | None) -> None:
+        self._session = session
+        self._others = others
+        self._update = b""
+        """The update that is not verified yet; asked for again by nobody, but delivered again to a busy device."""
+
+    def answer(self, request: bytes) -> bytes:
+        version = self._session.terms.version
+        if request[1:2] != bytes((RequestCode.KEY_UPDATE,)):
+            return self._others.answer(request) if self._others else _refusal(version, ErrorCode.UNSUPPORTED_REQUEST)
+        try:
+            asked = KeyUpdate.pull(Reader(request, "encapsulated KEY_UPDATE"))
+        except WireError:
+            return _refusal(version, ErrorCode.INVALID_REQUEST)
+        updates = asked.operation == KeyOperation.UPDATE_KEY and self._update in (b"", request)
+        verifies = asked.operation == KeyOperation.VERIFY_NEW_KEY and self._update
+        if not self._session.terms.key_update or not (updates or verifies):
+            return _refusal(version, ErrorCode.INVALID_REQUEST)
+        if updates:
+            self._update = request
+            self._session.await_response_key()
+        return KeyUpdateAck(version, asked.operation, asked.tag).push()
+
+
+def _refusal(version: Version, code: ErrorCode) -> bytes:
+    return ErrorResponse(version, code).push()

@@ -368,3 +368,61 @@ def test_a_heartbeat_needs_a_period(peer: Peer) -> None:
 
 def test_nothing_of_the_keys_is_printed(peer: Peer) -> None:
     assert repr(peer.session) == "<Session 0xffffffff in a session>"
+
+
+# -- the device asks -------------------------------------------------------------------------------------------------
+
+
+def encapsulated(peer: Peer, request_id: int, message: bytes) -> Callable[[bytes], bytes]:
+    return lambda request: peer.say(bytes((0x13, ResponseCode.ENCAPSULATED_REQUEST, request_id, 0)) + message)
+
+
+def acknowledge(
+    peer: Peer, acknowledged: int, following: bytes = b"", *, roll: bool = False
+) -> Callable[[bytes], bytes]:
+    def say(request: bytes) -> bytes:
+        if roll:
+            peer.roll(response=True)
+        head = bytes((0x13, ResponseCode.ENCAPSULATED_RESPONSE_ACK, acknowledged + 1 if following else 0))
+        return peer.say(head + bytes((bool(following), acknowledged, 0, 0, 0)) + following)
+
+    return say
+
+
+UPDATE, VERIFY = b"\x13\xe9\x01\x55", b"\x13\xe9\x03\x66"
+
+
+def test_a_device_rolls_its_own_key_and_the_session_goes_on(peer: Peer) -> None:
+    script = [encapsulated(peer, 1, UPDATE), acknowledge(peer, 1, VERIFY, roll=True), acknowledge(peer, 2)]
+    peer.drive(peer.session.serve(), script)
+    delivered = [request[4:] for request in peer.requests if request[1] == RequestCode.DELIVER_ENCAPSULATED_RESPONSE]
+    assert delivered == [b"\x13\x69\x01\x55", b"\x13\x69\x03\x66"]
+    peer.drive(peer.session.heartbeat())
+    peer.drive(peer.session.update_keys())
+    assert peer.session.state is State.SESSION
+
+
+def test_a_device_that_asks_for_an_update_and_keeps_its_key_has_lost_the_session(peer: Peer) -> None:
+    with pytest.raises(ProtocolViolation, match="not under the new key"):
+        peer.drive(peer.session.serve(), [encapsulated(peer, 1, UPDATE), acknowledge(peer, 1, VERIFY)])
+    assert_over(peer)
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused"), [(VERIFY, 0x01), (b"\x13\xe9\x02\x55", 0x01), (b"\x13\xe9", 0x01), (b"\x13\x81\0\0", 0x07)]
+)
+def test_what_a_device_may_not_ask_is_refused_by_its_name(asked: bytes, refused: int, peer: Peer) -> None:
+    peer.drive(peer.session.serve(), [encapsulated(peer, 1, asked), acknowledge(peer, 1)])
+    assert peer.requests[-1][4:] == bytes((0x13, ResponseCode.ERROR, refused, 0))
+    peer.drive(peer.session.heartbeat())
+
+
+def test_a_device_with_nothing_to_ask_is_no_trouble(peer: Peer) -> None:
+    peer.drive(peer.session.serve(), [peer.error(ErrorCode.NO_PENDING_REQUESTS)])
+    peer.drive(peer.session.heartbeat())
+
+
+def test_an_acknowledgement_of_another_response_ends_the_session(peer: Peer) -> None:
+    with pytest.raises(ProtocolViolation, match="response 9 is acknowledged where 1 was delivered"):
+        peer.drive(peer.session.serve(), [encapsulated(peer, 1, b"\x13\x81\0\0"), acknowledge(peer, 9)])
+    assert_over(peer)
