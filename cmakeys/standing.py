@@ -215,10 +215,10 @@ def _read(observed: str) -> Observation | None:
         return None
 
 
-def remembered(register: Register) -> Mapping[str, Memory]:
-    """What the register remembers of each device that was ever checked."""
+def remembered(register: Register, names: Iterable[str]) -> Mapping[str, Memory]:
+    """What the register remembers of the devices of these names, where one was ever checked."""
     memories = dict(register.memories())
-    missing = [device.name for device in register.devices() if device.name not in memories]
+    missing = [name for name in names if name not in memories]
     verdicts = register.latest_verdicts() if missing else {}
     for name in missing:
         memory = memory_from(verdicts[name]) if name in verdicts else None

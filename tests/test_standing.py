@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from cmakeys.check import Judgement
+from cmakeys.devices.database import MIGRATIONS
 from cmakeys.devices.enrolled import Memory
 from cmakeys.devices.register import Register
-from cmakeys.standing import Finding, finding, first_record, history, memory_from, record_of, state_outcome
+from cmakeys.standing import Finding, finding, first_record, history, memory_from, record_of, remembered, state_outcome
 from cmakeys.verify.observation import Observation
 from cmakeys.verify.verdict import Outcome, Step, StepOutcome, Verdict
 from tests.devices.samples import sample
@@ -169,6 +170,21 @@ def test_the_register_remembers_what_the_next_check_needs(tmp_path: Path) -> Non
     assert register.memories()["gpu0"] == second.memory
     assert second.memory.changes == WORDS
     assert len(register.history("gpu0")) == 2
+
+
+def test_a_register_that_only_an_older_cmakeys_has_written_is_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = Register(tmp_path)
+    with monkeypatch.context() as older:
+        older.setattr("cmakeys.devices.database.MIGRATIONS", MIGRATIONS[:1])
+        register.enroll(sample())
+        register.enroll(sample("gpu1", address="emu://elsewhere:1"))
+        register.record([replace(record_of(nights([DRIFTED])[0]), memory=None)])
+    memories = remembered(register, ["gpu0", "gpu1"])
+    assert {name: memory.began for name, memory in memories.items()} == {"gpu0": CHECKED_AT}
+    register.record(history(nights([TRUSTED, DRIFTED])[1:]))
+    assert remembered(register, ["gpu0"])["gpu0"].passed_at == CHECKED_AT
 
 
 def test_an_address_that_is_not_enrolled_leaves_nothing() -> None:

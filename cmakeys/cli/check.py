@@ -133,7 +133,8 @@ def check(
                     out.warn(unfinished_text(run.unfinished))
                 started = time.monotonic()
                 results = ask(wanted, held_against, jobs=jobs or DEFAULT_JOBS)
-                found = findings(results, remembered(register), grace=grace, since=since_when)
+                memories = remembered(register, [target.name for target in wanted if target.enrolled])
+                found = findings(results, memories, grace=grace, since=since_when)
                 if run.problem is not None:
                     out.problem(run.problem)
                 elif keeps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,9 @@ from cmakeys.running import Mark
 from cmakeys.standing import finding
 from tests.reports.findings import CHANGES, FINDINGS
 from tests.reports.verdicts import HOSTILE, REJECTED
+
+MANUAL = Path(__file__).parents[2] / "man/cmakeys-check.1"
+SYSLOG_NAMES = {Priority.ERROR: "err", Priority.WARNING: "warning", Priority.NOTICE: "notice", Priority.INFO: "info"}
 
 
 def fields(datagram: bytes) -> Iterator[tuple[str, bytes]]:
@@ -49,6 +53,17 @@ def test_the_message_ids_never_change() -> None:
         "CHECK_FINISHED": "e3e6326918844955bcd50ec7eda95aa2",
         "CHECK_UNFINISHED": "282a93414b4f4f7eb646d6ef55f48d66",
     }
+
+
+def test_the_manual_names_every_kind_of_entry_and_every_field() -> None:
+    page = MANUAL.read_text()
+    priorities = {event.kind: event.priority for event in events(FINDINGS, Mark())}
+    for kind in Kind:
+        (item,) = [part for part in page.split(".It Li ") if part.startswith(kind.value + "\n")]
+        if kind in priorities:
+            assert f".Pq Li {SYSLOG_NAMES[priorities[kind]]}\n" in item
+    fields = {name for event in events(FINDINGS, None)[:-1] for name, _ in event.fields}
+    assert all(f".Li {name}\n" in page or f".Li {name} ,\n" in page for name in fields)
 
 
 def test_each_device_with_something_to_tell_has_one_entry_and_the_run_the_last() -> None:

@@ -52,6 +52,13 @@ def test_a_full_report() -> None:
     assert samples(lines)
 
 
+def test_the_manual_names_every_metric_and_no_other() -> None:
+    page = (ROOT / "man/cmakeys-check.1").read_text()
+    section = page.split(".Sh METRICS\n")[1].split(".Sh ")[0]
+    written = [line.split()[2] for line in prometheus_report(FINDINGS, RUN) if line.startswith("# HELP ")]
+    assert [f"cmakeys_{name}" for name in re.findall(r"^\.It Li (\S+)$", section, re.MULTILINE)] == written
+
+
 def test_exactly_one_outcome_applies_to_each_device() -> None:
     found = samples(prometheus_report(FINDINGS, RUN))
     for one in FINDINGS:
