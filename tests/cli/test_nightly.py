@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from cmakeys.devices.register import Register
 from cmakeys.emulator.device import Device
 from cmakeys.emulator.factory import Blueprint, build_device
 from cmakeys.emulator.faults import FAULTS
@@ -24,6 +26,7 @@ from cmakeys.eventlog import JOURNAL, SYSLOG
 from cmakeys.reports.events import Kind
 from cmakeys.running import MARK, alone
 from cmakeys.spdm.codes import CertificateModel
+from cmakeys.transports.base import Deadline
 from tests.cli.envelopes import part
 from tests.cli.machine import Machine, Said
 from tests.reports.test_events import fields
@@ -149,6 +152,25 @@ def test_a_second_check_leaves_at_once_and_names_the_first(fleet: Fleet) -> None
     assert not (state / MARK).exists()
 
 
+def test_a_check_that_is_killed_leaves_the_register_as_it_was(fleet: Fleet) -> None:
+    fleet.check()
+    fleet.swap(faulty(FAULTS["silence"]))
+    register, mark = fleet.machine.register, fleet.machine.register.parent / MARK
+    before = [Register(register.parent).history(name) for name in ("gpu0", "nvme1")]
+    command = [sys.executable, "-m", "cmakeys", "check", "--all", "--timeout", "60"]
+    deadline = Deadline.after(30)
+    with subprocess.Popen([*command, "--sysroot", str(fleet.machine.sysroot)]) as process:
+        while not mark.exists() and process.poll() is None and not deadline.expired:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert [Register(register.parent).history(name) for name in ("gpu0", "nvme1")] == before
+    fleet.swap(honest("0001"))
+    after = fleet.check("--quiet")
+    assert (after.code, after.out) == (0, "")
+    assert f"by process {process.pid}, did not finish: none of its verdicts were kept" in after.err
+
+
 def test_a_program_is_told_of_a_check_that_did_not_finish(fleet: Fleet) -> None:
     (fleet.machine.register.parent / MARK).write_text("?")
     said = fleet.check("--json")
@@ -209,6 +231,12 @@ def test_a_run_is_logged_to_syslog_in_lines(fleet: Fleet) -> None:
         fleet.check("--log", "syslog", "--quiet")
         line = syslog.recv(4096).decode()
     assert re.fullmatch(r"<30>cmakeys\[\d+\]: checked 2 devices: 2 trusted", line)
+
+
+def test_an_address_that_nobody_enrolled_is_logged_too(fleet: Fleet) -> None:
+    with listening(fleet.machine.sysroot / JOURNAL) as journal, serving(seat(FAULTS["bad-signature"])) as (url,):
+        fleet.machine.run("check", url, "--log", "journal")
+        assert dict(fields(journal.recv(65536)))["CMAKEYS_DEVICE"].decode() == url
 
 
 def test_a_log_that_nobody_reads_hides_no_verdict(fleet: Fleet) -> None:
