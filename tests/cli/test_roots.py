@@ -216,16 +216,33 @@ class TestLint:
         assert "not trusted" in run("lint").err
 
 
-def test_list_loads_neither_the_protocol_nor_the_keyring(tmp_path: Path) -> None:
+UNUSED_BY_LIST = {
+    *("cmakeys.spdm", "cmakeys.keyring", "cmakeys.verify", "cmakeys.transports", "cmakeys.devices", "cmakeys.evidence"),
+    *("cmakeys.emulator", "cmakeys.images", "cmakeys.roots.rotation", "cmakeys.roots.vouching"),
+    *("cmakeys.roots.enrolment", "cmakeys.roots.dependants", "cmakeys.x509.chain", "cmakeys.x509.lint"),
+    *("sqlite3", "asyncio"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "shown"), [(["list"], "a"), (["--help"], "Usage")])
+def test_list_and_help_load_only_what_they_use(arguments: list[str], shown: str, tmp_path: Path) -> None:
     put(tmp_path / ETC, root("a"))
     program = (
         "import sys; from cmakeys.cli.app import main; main(sys.argv[1:]);"
-        "print(sorted({'cmakeys.spdm', 'cmakeys.keyring', 'cmakeys.verify', 'cmakeys.transports'} & set(sys.modules)))"
+        f"print(sorted(set({sorted(UNUSED_BY_LIST)!r}) & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "roots", "list", "--sysroot", str(tmp_path)],
+        [
+            sys.executable,
+            "-c",
+            program,
+            "roots",
+            *arguments,
+            *(["--sysroot", str(tmp_path)] if arguments == ["list"] else []),
+        ],
         capture_output=True,
         text=True,
         check=True,
     )
+    assert shown in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
