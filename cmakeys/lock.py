@@ -37,7 +37,7 @@ def exclusive(descriptor: int, name: str, *, wait: float = WAIT) -> Iterator[Non
                 raise Locked(
                     f"locked by {holder(descriptor)}",
                     object=name,
-                    hint=f"waited {wait:.0f} s; let that run finish, then try again",
+                    hint=f"{f'waited {wait:.0f} s; ' if wait else ''}let that run finish, then try again",
                 ) from None
             time.sleep(_INTERVAL)
     try:

@@ -51,6 +51,7 @@ def test_the_second_one_is_told_who_runs_and_a_killed_one_is_noticed_once(tmp_pa
         with pytest.raises(Locked, match=f"locked by process {process.pid} ") as caught, alone(tmp_path, NOW, 1):
             pytest.fail("two at once")
         assert caught.value.exit_code == 7
+        assert caught.value.hint == "let that run finish, then try again"
         process.send_signal(signal.SIGKILL)
         process.wait()
     with alone(tmp_path, NOW, 1) as run:

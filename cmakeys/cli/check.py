@@ -79,7 +79,7 @@ def check(
     ] = None,
     grace: Annotated[
         int,
-        typer.Option("--grace", min=0, max=365, metavar="N", help="Let a device be unreachable N times in a row (0)."),
+        typer.Option("--grace", min=0, max=365, metavar="N", help="Let a device be unreachable N times in a row."),
     ] = 0,
     log: Annotated[
         Log, typer.Option("--log", metavar="WHERE", help="Log to the journal, to syslog, or to none.")
