@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from cmakeys.spdm.codes import Capability, ErrorCode, KeyOperation, RequestCode, ResponseCode
-from cmakeys.spdm.effects import DeviceRefused, DeviceUnavailable, Flow, Send, Wait
+from cmakeys.spdm.effects import DeviceRefused, DeviceUnavailable, Flow, Resynchronise, Send, Wait
 from cmakeys.spdm.messages.negotiation import TABLE_AEAD, TABLE_DHE, TABLE_KEM, TABLE_KEY_SCHEDULE, StructTable
 from cmakeys.spdm.schedule import Secrets
 from cmakeys.spdm.secured import Opener, Sealer, SessionType
@@ -34,6 +37,12 @@ MUTUAL = "v13-doe-p384-full"
 
 def recording(shared_data: Path, name: str) -> Recording:
     return follow(shared_data / "captures", name)
+
+
+@cache
+def recorded_once(shared_data: Path, name: str) -> Recording:
+    """For tests that replay a recording often, and do not change it."""
+    return recording(shared_data, name)
 
 
 def first(recorded: Recording, code: RequestCode) -> int:
@@ -70,7 +79,7 @@ def flip(position: int, byte: int, mask: int = 1) -> Callable[[int, bytes], byte
     ],
 )
 def test_no_byte_of_a_handshake_can_be_changed(name: str, code: RequestCode, shared_data: Path) -> None:
-    recorded = recording(shared_data, name)
+    recorded = recorded_once(shared_data, name)
     position = first(recorded, code)
     item = recorded.items[position]
     for byte in range(len(item.response_record or item.response)):
@@ -79,6 +88,32 @@ def test_no_byte_of_a_handshake_can_be_changed(name: str, code: RequestCode, sha
         with pytest.raises(ProtocolViolation):
             replay.run(position + 1)
         assert replay.sessions == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        (ENCRYPTED_HANDSHAKE, RequestCode.KEY_EXCHANGE),
+        (CLEAR_HANDSHAKE, RequestCode.FINISH),
+        (WITH_PSK, RequestCode.PSK_EXCHANGE),
+        (MUTUAL, RequestCode.KEY_EXCHANGE),
+    ],
+)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cut=st.integers(0, 4095), noise=st.binary(max_size=300))
+def test_noise_in_a_handshake_brings_nothing_but_a_clean_refusal(
+    name: str, code: RequestCode, shared_data: Path, cut: int, noise: bytes
+) -> None:
+    recorded = recorded_once(shared_data, name)
+    position = first(recorded, code)
+    whole = recorded.items[position].response.rstrip(b"\0")  # padded on DOE; none of these ends in a zero of its own
+    start = whole[: cut % len(whole)]
+    assume(not (start + noise).startswith(whole))  # what follows a message is left alone as padding
+    replay = Replay(recorded)
+    replay.tamper = lambda at, answer: start + noise if at == position else answer
+    with pytest.raises((ProtocolViolation, DeviceRefused, Resynchronise)):
+        replay.run(position + 1)
+    assert replay.sessions == {}
 
 
 def test_a_device_without_the_shared_secret_is_caught_by_its_verify_data(shared_data: Path) -> None:
@@ -400,6 +435,12 @@ def test_a_device_rolls_its_own_key_and_the_session_goes_on(peer: Peer) -> None:
     peer.drive(peer.session.heartbeat())
     peer.drive(peer.session.update_keys())
     assert peer.session.state is State.SESSION
+
+
+def test_a_busy_device_is_told_of_its_update_again(peer: Peer) -> None:
+    update = [encapsulated(peer, 1, UPDATE), peer.error(ErrorCode.BUSY), acknowledge(peer, 1, VERIFY, roll=True)]
+    peer.drive(peer.session.serve(), [*update, peer.error(ErrorCode.BUSY), acknowledge(peer, 2)])
+    peer.drive(peer.session.heartbeat())
 
 
 def test_a_device_that_asks_for_an_update_and_keeps_its_key_has_lost_the_session(peer: Peer) -> None:
