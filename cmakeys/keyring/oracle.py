@@ -5,7 +5,9 @@ already (`key_or_keyring:<ring>:chain`, see keyctl_restrict_keyring(3)). The cha
 certificate: each that the kernel takes it has looked up and verified as it would for a device (kernel-abi.md §3.6). No
 `.cma` and no privilege is needed, and nothing is left behind: the scratch ring lives in the thread's own keyring.
 
-A kernel that lacks an algorithm has no opinion; that is not a refusal.
+A kernel that lacks an algorithm has no opinion; that is not a refusal. Neither has it one where it looks for a
+certificate's issuer by a key identifier that is not that of the certificate above: for a device it would not look, but
+verify with the key above (kernel-abi.md §6.3, rule 10).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from cmakeys.keyring.managed import Anchor, RootsRefused, build
 from cmakeys.keyring.refusals import explain
 from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.chain import find_anchors
+from cmakeys.x509.issuing import signature_problem
 
 SCRATCH = "cmakeys-oracle"
 ROOTS = "cmakeys-oracle-roots"
@@ -146,6 +149,10 @@ def anchored_in(ring: Serial, certificates: Sequence[Certificate], *, keyctl: Ke
             try:
                 _add(keyctl, "asymmetric", f"{SCRATCH}:{index}", certificate.der, scratch)
             except KeyctlError as error:
+                above = certificates[index - 1] if index else None
+                if error.errno == errno.ENOKEY and above and signature_problem(certificate, above) is None:
+                    reason = f"it looks for another issuer of {certificate.label} than the one above, by key identifier"
+                    return OracleAnswer(None, reason, index, "ENOKEY")
                 return _refusal(error, index, certificate)
     return OracleAnswer(True, f"it took all {len(certificates)} certificates")
 

@@ -6,14 +6,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cmakeys.verify.kernelview import RULES, Answer, Held, KernelView, simulate
-from cmakeys.x509.certificate import Certificate
+from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.identity import CMA_OID
 from tests.evidence.loopback import IDENTITY
 from tests.x509.pki import (
     LEAF_USAGE,
     Issued,
+    authority,
     certificates,
     device_chain,
     issue,
@@ -140,6 +144,38 @@ def test_the_lookup_goes_by_key_identifier_where_there_is_one() -> None:
     chain = certificates(heir, leaf_of(heir, extensions=[NAMED]))
     assert simulate(chain, ANCHORS, slot=0, identity=IDENTITY).answer is Answer.ACCEPTS
     assert broken(simulate(chain, [heir.certificate], slot=0, identity=IDENTITY)) == [8]
+
+
+@pytest.mark.parametrize(
+    ("extension", "found"),
+    [
+        (authority(ROOT), True),
+        (authority(ROOT, by_name=False), True),
+        (authority(ROOT, serial=7), False),
+        (authority(ROOT, key_id=bytes(20)), False),
+        (authority(ROOT, key_id=bytes(20), by_name=False), False),
+    ],
+)
+def test_an_authority_that_is_named_must_be_the_root_in_everything(
+    extension: tuple[x509.ExtensionType, bool], found: bool
+) -> None:
+    chain = certificates(leaf_of(ROOT, extensions=[NAMED, extension]))
+    assert broken(simulate(chain, ANCHORS, slot=0, identity=IDENTITY)) == ([] if found else [8])
+
+
+@given(st.sampled_from(GOOD), st.data())
+def test_a_damaged_certificate_is_judged_like_any_other(certificate: Certificate, data: st.DataObject) -> None:
+    der = bytearray(certificate.der)
+    for _ in range(data.draw(st.integers(1, 3))):
+        der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        damaged = Certificate.from_der(bytes(der), "damaged")
+    except CertificateProblem:
+        return
+    chain = [damaged if one == certificate else one for one in GOOD]
+    view = simulate(chain, ANCHORS, slot=0, identity=IDENTITY)
+    assert [finding.rule for finding in view.findings] == list(RULES)
+    assert damaged == certificate or view.answer is not Answer.ACCEPTS
 
 
 def test_of_two_roots_that_a_certificate_may_mean_the_kernel_tries_one() -> None:

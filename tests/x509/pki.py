@@ -142,6 +142,19 @@ def rolled_over(old: Issued, number: int = 1) -> Issued:
     return issue(subject, old, number=number, extensions=[(authority, False)])
 
 
+def authority(
+    issuer: Issued, *, key_id: bytes | None = None, serial: int | None = None, by_name: bool = True
+) -> tuple[x509.ExtensionType, bool]:
+    """The whole authority key identifier for what `issuer` signs: key, name and serial; or a wrong one."""
+    whose = issuer.certificate.parsed
+    own = whose.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    return x509.AuthorityKeyIdentifier(
+        own if key_id is None else key_id,
+        [x509.DirectoryName(whose.issuer)] if by_name else None,
+        (whose.serial_number if serial is None else serial) if by_name else None,
+    ), False
+
+
 def other_name(oid: str, value: bytes) -> x509.OtherName:
     return x509.OtherName(x509.ObjectIdentifier(oid), value)
 
