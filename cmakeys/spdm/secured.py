@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cmakeys.errors import EvidenceProblem
 from cmakeys.spdm.algorithms import Aead
 from cmakeys.spdm.schedule import TrafficKeys
-from cmakeys.spdm.wire import Reader, WireError, le
+from cmakeys.spdm.wire import Reader, le
 
 SUPPORTED_AEAD = Aead.AES_128_GCM | Aead.AES_256_GCM | Aead.CHACHA20_POLY1305
 MAC_LENGTH = 16
@@ -132,28 +132,32 @@ class Channel:
 
 
 class _Direction:
-    """The cipher and the record counter of one direction under one key."""
+    """The cipher and the record counter of one direction under one key. What does not change is worked out once."""
 
     def __init__(self, channel: Channel, keys: TrafficKeys) -> None:
         self.channel = channel
         self.counter = 0
         self._cipher: AESGCM | ChaCha20Poly1305 | None = _CIPHERS[channel.aead](keys.key)
-        self._iv = keys.iv
+        self._iv_low, self._iv_high = int.from_bytes(keys.iv[:8], "little"), keys.iv[8:]
+        self._encrypts = channel.kind is SessionType.ENCRYPTED
+        self._limit = channel.record_limit
+        self._session_id = le(channel.session_id, SESSION_ID_LENGTH)
+        self._sequence_length = channel.binding.sequence_length
+        self._sequence_mask = (1 << 8 * self._sequence_length) - 1
 
     def close(self) -> None:
         """Forget the key."""
         self._cipher = None
-        self._iv = b""
+        self._iv_low, self._iv_high = 0, b""
 
     def _nonce(self) -> bytes:
-        low = int.from_bytes(self._iv[:8], "little") ^ self.counter
-        return low.to_bytes(8, "little") + self._iv[8:]
+        return (self._iv_low ^ self.counter).to_bytes(8, "little") + self._iv_high
 
-    def _header(self, length: int) -> bytes:
-        channel = self.channel
-        size = channel.binding.sequence_length
-        sequence = (self.counter & ((1 << 8 * size) - 1)).to_bytes(size, "little")
-        return le(channel.session_id, SESSION_ID_LENGTH) + sequence + le(length, 2)
+    def _start(self) -> bytes:
+        """SessionID and SequenceNumber of the record that is due."""
+        if not self._sequence_length:
+            return self._session_id
+        return self._session_id + (self.counter & self._sequence_mask).to_bytes(self._sequence_length, "little")
 
 
 class Sealer(_Direction):
@@ -164,10 +168,11 @@ class Sealer(_Direction):
     ) -> None:
         super().__init__(channel, keys)
         self._entropy = entropy
+        self._max_padding = channel.binding.max_padding
 
     def padding(self) -> bytes:
         """Random bytes of a random length, where the transport's binding has any: lengths then say less."""
-        most = self.channel.binding.max_padding
+        most = self._max_padding
         return self._entropy(1 + self._entropy(1)[0] % most) if most else b""
 
     def seal(self, application: bytes, padding: bytes | None = None) -> bytes:
@@ -175,17 +180,17 @@ class Sealer(_Direction):
 
         Raises `KeyExhausted` and `RecordTooLarge`, which are this program's own mistakes.
         """
-        if self._cipher is None or self.counter >= self.channel.record_limit:
+        if self._cipher is None or self.counter >= self._limit:
             raise KeyExhausted("the key is used up or forgotten")
         if len(application) > MAX_APPLICATION:
             raise RecordTooLarge(f"{len(application)} bytes do not fit a record")
         text = application
-        if self.channel.kind is SessionType.ENCRYPTED:
-            text = le(len(text), 2) + text + (self.padding() if padding is None else padding)
-        header = self._header(len(text) + MAC_LENGTH)
+        if self._encrypts:
+            text = len(text).to_bytes(2, "little") + text + (self.padding() if padding is None else padding)
+        header = self._start() + (len(text) + MAC_LENGTH).to_bytes(2, "little")
         nonce = self._nonce()
         self.counter += 1
-        if self.channel.kind is SessionType.ENCRYPTED:
+        if self._encrypts:
             return header + self._cipher.encrypt(nonce, text, header)
         return header + text + self._cipher.encrypt(nonce, b"", header + text)
 
@@ -201,52 +206,60 @@ class Opener(_Direction):
         """
         try:
             return self._open(record)
-        except WireError as error:
-            self.close()
-            raise RecordProblem(error.message, object="secured message") from error
         except RecordProblem:
             self.close()
             raise
 
     def _open(self, record: bytes) -> Opened:
         if self._cipher is None:
-            raise RecordProblem("the session has ended", object="secured message")
-        if self.counter >= self.channel.record_limit:
-            raise RecordProblem("more records under one key than were agreed", object="secured message")
-        reader = Reader(record, "secured message")
-        start = self.channel.binding.sequence_length + SESSION_ID_LENGTH
-        reader.take(start, "SessionID and SequenceNumber")
-        length = reader.u16("Length")
-        header = reader.consumed()
-        expected = self._header(length)
-        if header[:SESSION_ID_LENGTH] != expected[:SESSION_ID_LENGTH]:
-            raise reader.fail(f"a record of session {header[3::-1].hex()}, not of {expected[3::-1].hex()}")
-        if header != expected:
-            raise reader.fail(f"record {header[5:3:-1].hex()} where {expected[5:3:-1].hex()} is due")
+            raise _problem("the session has ended")
+        if self.counter >= self._limit:
+            raise _problem("more records under one key than were agreed")
+        start = self._start()
+        size = len(start)
+        if not record.startswith(start):
+            raise self._foreign(record)
+        body_at = size + 2
+        header = record[:body_at]
+        length = int.from_bytes(header[size:], "little")
+        body = record[body_at : body_at + length]
+        if len(header) < body_at or len(body) < length:
+            raise _problem(f"a record of {len(record)} bytes is cut short")
         if length < MAC_LENGTH:
-            raise reader.fail(f"Length {length} has no room for the MAC")
-        body = reader.take(length, "record")
+            raise _problem(f"Length {length} has no room for the MAC")
         nonce = self._nonce()
         self.counter += 1
-        text = self._authenticate(nonce, header, body)
-        if self.channel.kind is SessionType.MAC_ONLY:
+        text = self._authenticate(self._cipher, nonce, header, body)
+        if not self._encrypts:
             return Opened(text, b"")
-        inner = Reader(text, "decrypted record")
-        application = inner.take(inner.u16("ApplicationDataLength"), "application data")
-        return Opened(application, inner.take(inner.remaining, "padding"))
+        end = 2 + int.from_bytes(text[:2], "little")
+        if len(text) < end:
+            raise _problem(f"application data of {end - 2} bytes in a record that holds {len(text)}")
+        return Opened(text[2:end], text[end:])
 
-    def _authenticate(self, nonce: bytes, header: bytes, body: bytes) -> bytes:
+    def _foreign(self, record: bytes) -> RecordProblem:
+        """Why a record that begins otherwise is not the one that is due."""
+        start = self._start()
+        if len(record) < len(start):
+            return _problem(f"a record of {len(record)} bytes is cut short")
+        if not record.startswith(self._session_id):
+            return _problem(f"a record of session {record[3::-1].hex()}, not of {self._session_id[::-1].hex()}")
+        return _problem(f"record {record[5:3:-1].hex()} where {start[5:3:-1].hex()} is due")
+
+    def _authenticate(self, cipher: AESGCM | ChaCha20Poly1305, nonce: bytes, header: bytes, body: bytes) -> bytes:
         """The text of a record; the library compares the MAC in constant time."""
-        assert self._cipher is not None  # noqa: S101 (checked at the door; this tells the type checker)
         try:
-            if self.channel.kind is SessionType.ENCRYPTED:
-                return self._cipher.decrypt(nonce, body, header)
+            if self._encrypts:
+                return cipher.decrypt(nonce, body, header)
             text = body[:-MAC_LENGTH]
-            self._cipher.decrypt(nonce, body[-MAC_LENGTH:], header + text)
+            cipher.decrypt(nonce, body[-MAC_LENGTH:], header + text)
         except InvalidTag as error:
-            raise RecordProblem(
+            raise _problem(
                 "the MAC of a record does not verify",
-                object="secured message",
-                hint="the record was changed on its way, or the two sides do not have the same keys",
+                "the record was changed on its way, or the two sides do not have the same keys",
             ) from error
         return text
+
+
+def _problem(message: str, hint: str = "") -> RecordProblem:
+    return RecordProblem(message, object="secured message", hint=hint)
