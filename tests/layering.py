@@ -41,7 +41,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "x509": frozenset(),
     "spdm": frozenset(),
     "transports": frozenset({"spdm", "lock"}),
-    "devices": frozenset({"x509", "spdm", "transports"}),
+    "devices": frozenset({"x509", "spdm", "transports", "files"}),
     "roots": frozenset({"x509", "files", "lock"}),
     "emulator": frozenset({"spdm", "x509", "transports", "files"}),
     "evidence": frozenset({"x509", "spdm", "devices", "transports", "files"}),

@@ -18,6 +18,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from cmakeys.errors import EnvironmentProblem, Locked, NotPermitted, Refused, from_oserror
+from cmakeys.files import make_folder, sync_folder
 
 T = TypeVar("T")
 
@@ -206,17 +207,9 @@ def _create(path: Path) -> None:
     """Make sure that there is a file, for its owner's eyes only, and that its name lasts."""
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)
 
 
 def _number(connection: sqlite3.Connection, question: str) -> int:
@@ -279,7 +272,7 @@ def _keep_copy(path: Path, copy: Path) -> None:
     with unfinished.open("rb") as stream:
         os.fsync(stream.fileno())
     unfinished.replace(copy)
-    _sync_folder(copy.parent)
+    sync_folder(copy.parent)
 
 
 @contextmanager

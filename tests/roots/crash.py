@@ -24,6 +24,7 @@ from cmakeys.roots.rootset import DenyEntry, DenyKind, RootSet
 from cmakeys.roots.rotation import Circumstances, RotationPlan
 from cmakeys.roots.rotation_end import plan_abort, plan_finish
 from cmakeys.roots.rotation_start import plan_start
+from cmakeys.roots.steps import Verb, plan_step
 from cmakeys.roots.store import RootStore
 from cmakeys.roots.transaction import Transaction, Transition
 from cmakeys.roots.vouching import Credentials
@@ -73,6 +74,14 @@ def operation(name: str, directory: Path, newcomer: Root) -> None:
             Ledger(store, directory / "state").commit(change)
         case "commit":
             Ledger(store, directory / "state").commit(replacement(store.load(), newcomer))
+        case "trust" | "retire" | "retire --finish" | "distrust" | "restore":
+            known = store.load()
+            fingerprint = known.find("old").fingerprint
+            plan = plan_step(Verb(name), known.find("old"), known, fingerprint=fingerprint)
+            Ledger(store, directory / "state").commit(plan.transaction(at=AT, by="ada", reason="crash"))
+        case "undo":
+            ledger = Ledger(store, directory / "state")
+            ledger.commit(ledger.undoing(None, at=AT, by="ada", reason="crash"))
         case "rotate" | "finish" | "abort":
             Ledger(store, directory / "state").commit(rotating(name, store.load(), newcomer))
         case _:

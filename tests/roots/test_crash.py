@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,8 +16,10 @@ from cmakeys.errors import CmakeysError
 from cmakeys.roots.journal import Journal
 from cmakeys.roots.ledger import Ledger
 from cmakeys.roots.record import render_pem
+from cmakeys.roots.root import LifeCycle
 from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.store import ETC, RUN, USR, RootStore
+from cmakeys.roots.transaction import Transaction, Transition
 from tests.roots.crash import AT, replacement, rotating
 from tests.roots.trust import put, root
 
@@ -177,3 +180,35 @@ def test_a_rotation_is_continued_or_undone_wherever_it_stopped(base: Path, momen
         ledger.journal.verify()
     assert before in seen
     assert after in seen
+
+
+@pytest.mark.parametrize(
+    ("verb", "state", "result"),
+    [
+        ("trust", LifeCycle.STAGED, LifeCycle.TRUSTED),
+        ("retire", LifeCycle.TRUSTED, LifeCycle.RETIRING),
+        ("retire --finish", LifeCycle.RETIRING, LifeCycle.RETIRED),
+        ("distrust", LifeCycle.TRUSTED, LifeCycle.DISTRUSTED),
+        ("restore", LifeCycle.DISTRUSTED, LifeCycle.STAGED),
+        ("undo", LifeCycle.RETIRED, LifeCycle.RETIRING),
+    ],
+)
+def test_a_step_of_a_life_is_made_once_or_not_at_all(
+    verb: str, state: LifeCycle, result: LifeCycle, base: Path
+) -> None:
+    put(base / ETC, replace(OLD, state=LifeCycle.RETIRING if verb == "undo" else state))
+    if verb == "undo":
+        ledger = Ledger(RootStore(base), base / "state")
+        now = ledger.store.load().find("old")
+        change = Transition(now, replace(now, state=LifeCycle.RETIRED))
+        ledger.commit(Transaction("roots-retire", "old", (change,), AT, "ada"))
+    entries = len(Journal(base / "state").read().entries)
+    seen = set()
+    for directory in killed(verb, base.parent):
+        ledger = Ledger(RootStore(directory), directory / "state")
+        ledger.recover()
+        found = ledger.store.load().find("old").state
+        assert found in (state, result)
+        assert len(ledger.journal.verify().entries) == entries + (found is result)
+        seen.add(found)
+    assert seen == {state, result}
