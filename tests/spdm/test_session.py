@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from cmakeys.spdm.codes import Capability, ErrorCode, KeyOperation, RequestCode, ResponseCode
 from cmakeys.spdm.effects import DeviceRefused, DeviceUnavailable, Flow, Resynchronise, Send, Wait
+from cmakeys.spdm.handshake import PreSharedKey, free_session_id
 from cmakeys.spdm.messages.negotiation import TABLE_AEAD, TABLE_DHE, TABLE_KEM, TABLE_KEY_SCHEDULE, StructTable
 from cmakeys.spdm.schedule import Secrets
 from cmakeys.spdm.secured import Opener, Sealer, SessionType
@@ -403,6 +404,12 @@ def test_a_heartbeat_needs_a_period(peer: Peer) -> None:
 
 def test_nothing_of_the_keys_is_printed(peer: Peer) -> None:
     assert repr(peer.session) == "<Session 0xffffffff in a session>"
+    assert repr(PreSharedKey(b"hint", b"secret")) == "PreSharedKey(hint=b'hint')"
+
+
+def test_no_two_open_sessions_get_the_same_number(peer: Peer) -> None:
+    assert free_session_id([]) == 0xFFFF
+    assert free_session_id([peer.session]) == 0xFFFE
 
 
 # -- the device asks -------------------------------------------------------------------------------------------------
