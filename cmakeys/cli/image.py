@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from cmakeys.cli import image_bake
+from cmakeys.cli import image_bake, image_inspect
 from cmakeys.cli.nouns import noun_app
 
 app = noun_app("Bake roots into what a machine boots from, and look at what is in there.")
 image_bake.register(app)
-
-
-@app.callback()
-def _noun() -> None:
-    """Keep the noun a group, however many verbs it has."""
+image_inspect.register(app)

@@ -232,3 +232,51 @@ def test_the_same_roots_give_the_same_bytes_for_anybody_anywhere_at_any_time() -
     assert data == copy
     assert said == again == hashlib.sha256(data).hexdigest()
     assert GOLDEN.read_text().split() == [__version__, said], "changes with the loader, and with the version"
+
+
+# -- looking at it again -----------------------------------------------------------------------------------------------
+
+
+def look(machine: Machine, *words: str) -> Said:
+    path = str(machine.sysroot / "out")
+    return machine.run("image", "inspect", path, *words, "--sysroot", str(machine.sysroot))
+
+
+def test_what_was_baked_is_shown_and_is_what_the_machine_trusts(machine: Machine) -> None:
+    bake(machine)
+    said = look(machine, "--against")
+    assert said.code == 0
+    lines = said.out.splitlines()
+    assert f"  sha256 {trust.certificate('a').fingerprint}" in lines
+    assert "a  until 2090-01-01" in lines
+    assert f"baked by cmakeys {__version__}" in lines
+    assert "loader: that of this cmakeys" in lines
+    assert lines[-1] == "the same roots as on this machine"
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_an_image_that_is_out_of_date_is_said_to_be(machine: Machine) -> None:
+    bake(machine)
+    RootStore(machine.sysroot).add(trust.root("b"))
+    assert look(machine).code == 0
+    said = look(machine, "--against")
+    assert said.code == 1
+    assert "missing: b: trusted, and not in the image" in said.out
+
+
+def test_an_image_that_is_at_fault_is_said_to_be(machine: Machine) -> None:
+    bake(machine)
+    path = machine.sysroot / "out"
+    path.write_bytes(path.read_bytes().replace(b'"required": false', b'"required": true '))
+    said = look(machine)
+    assert said.code == 1
+    assert "fault: the manifest and the loader disagree" in said.out
+
+
+def test_an_initrd_without_roots_is_told_from_one_that_cannot_be_read(machine: Machine) -> None:
+    from cmakeys.images.cpio import Entry, render
+
+    (machine.sysroot / "out").write_bytes(render([Entry.file("init", b"")]))
+    assert look(machine).code == 3
+    (machine.sysroot / "out").write_bytes(b"garbage")
+    assert look(machine).code == 1

@@ -21,10 +21,12 @@ from jsonschema import Draft202012Validator
 
 from cmakeys.cli.app import main
 from cmakeys.emulator.pki import VendorAuthority
+from cmakeys.images.bake import Request, image
 from cmakeys.keyring.cma import open_keyring
 from cmakeys.roots.deny import DenyEntry, DenyKind, entry_about
 from cmakeys.roots.record import render_pem
 from cmakeys.roots.root import Constraints, LifeCycle, Root
+from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.signed_bundle import render_bundle
 from cmakeys.roots.store import RootStore
 from cmakeys.roots.voa import write_hierarchy
@@ -270,6 +272,12 @@ def baked(stage: Stage) -> tuple[str, ...]:
     return "-o", str(stage.folder / "cma.cpio"), "--keyctl-sysroot", "/"
 
 
+def initrd(stage: Stage) -> str:
+    """One with the root that the machine trusts."""
+    made = image(RootSet((Root("acme", vendor().certificate),)), Request())
+    return str(stage.file("initrd", made.cpio()))
+
+
 SUCCESSES: Mapping[str, Arguments] = {
     "status": Stage.session,
     "doctor": lambda stage: (*stage.sysfs(), *stage.sysroot),
@@ -321,6 +329,7 @@ SUCCESSES: Mapping[str, Arguments] = {
     "evidence-verify": lambda stage: (*stage.recorded(), "--root", stage.pem, *stage.sysroot),
     "policy-bind-guard": lambda stage: ("install", "--class", "0108", *stage.sysroot),
     "image-bake": lambda stage: ("--with-keyctl", *baked(stage), *stage.trusting()),
+    "image-inspect": lambda stage: (initrd(stage), "--against", *stage.trusting()),
     "emulate": lambda _stage: ("--list-faults",),
     "config-show": lambda stage: stage.sysroot,
 }
@@ -377,6 +386,7 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "evidence-verify": (1, lambda stage: (garbage(stage), *stage.recorded(), *stage.sysroot)),
     "policy-bind-guard": (3, lambda stage: ("run", *stage.sysroot, *stage.sysfs())),
     "image-bake": (3, lambda stage: ("--with-keyctl", *baked(stage), *stage.sysroot)),
+    "image-inspect": (1, lambda stage: (garbage(stage), *stage.sysroot)),
     "emulate": (3, lambda _stage: ("--fault", "none-such")),
     "config-show": (2, misconfigured),
 }
