@@ -31,7 +31,7 @@ from tests.roots import trust
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name: Page.read(path) for path in sorted((ROOT / "man").iterdir())}
-MAIN, CONFIGURATION, DECLARATION = PAGES["cmakeys.1"], PAGES["cmakeys.yaml.5"], PAGES["cmakeys-roots.5"]
+MAIN, CONFIGURATION, DECLARATION = PAGES["cmakeys.8"], PAGES["cmakeys.yaml.5"], PAGES["cmakeys-roots.5"]
 A, B = trust.root("a"), trust.root("b")
 SHARED = "Options of several verbs"
 READER_GONE_AND_INTERRUPTED = {130, 141}
@@ -41,7 +41,7 @@ each_verb = pytest.mark.parametrize("verb", verbs().values(), ids=lambda verb: v
 
 
 def page_of(verb: Verb) -> Page:
-    return PAGES[f"cmakeys-{verb.noun}.1"]
+    return PAGES[f"cmakeys-{verb.noun}.8"]
 
 
 def documented(verb: Verb) -> list[Item]:
@@ -82,12 +82,12 @@ def test_a_page_fits_a_terminal_of_80_columns(page: Page) -> None:
 
 def test_every_noun_has_its_page_and_no_page_is_about_nothing() -> None:
     expected = {
-        "cmakeys.1",
+        "cmakeys.8",
         "cmakeys.yaml.5",
         "cmakeys-roots.5",
         "cmakeys-bundle.5",
         "cmakeys-rotation.7",
-        *(f"cmakeys-{noun.name}.1" for noun in NOUNS),
+        *(f"cmakeys-{noun.name}.8" for noun in NOUNS),
     }
     assert set(PAGES) == expected
 
@@ -120,7 +120,7 @@ def test_references_to_our_own_pages_lead_somewhere(page: Page) -> None:
 @pytest.mark.parametrize("noun", [noun.name for noun in NOUNS])
 def test_the_synopsis_lists_every_verb_of_the_noun(noun: str) -> None:
     expected = [words for words in verbs() if words[0] == noun]
-    assert list(PAGES[f"cmakeys-{noun}.1"].synopsis()) == expected
+    assert list(PAGES[f"cmakeys-{noun}.8"].synopsis()) == expected
 
 
 @each_verb
@@ -170,7 +170,7 @@ def shown_default(option: Option) -> str:
 
 @pytest.mark.parametrize("noun", [noun.name for noun in NOUNS])
 def test_shared_options_are_shared_by_several_verbs(noun: str) -> None:
-    shared = [one for one in PAGES[f"cmakeys-{noun}.1"].below("DESCRIPTION") if one.subtitle == SHARED]
+    shared = [one for one in PAGES[f"cmakeys-{noun}.8"].below("DESCRIPTION") if one.subtitle == SHARED]
     for section in shared:
         for item in section.items:
             users = [verb for verb in verbs().values() if verb.noun == noun and item.options <= verb.spellings]
@@ -235,7 +235,7 @@ def test_the_outcomes_are_those_of_a_verdict() -> None:
 
 
 def test_the_life_cycle_is_that_of_the_verbs() -> None:
-    items = PAGES["cmakeys-roots.1"].section("LIFE CYCLE").items
+    items = PAGES["cmakeys-roots.8"].section("LIFE CYCLE").items
     rows = [item.head.replace("\\-", "-").split(" Ta ") for item in items if " Ta " in item.head]
     expected = [
         [state.value, verb.value, targets[state].value]
@@ -247,7 +247,7 @@ def test_the_life_cycle_is_that_of_the_verbs() -> None:
 
 
 def test_the_faults_shown_exist_and_must_be_what_is_said() -> None:
-    items = PAGES["cmakeys-emulate.1"].section("DESCRIPTION", "What is wrong with it").items
+    items = PAGES["cmakeys-emulate.8"].section("DESCRIPTION", "What is wrong with it").items
     rows = [item.head.split(" Ta ") for item in items if " Ta " in item.head]
     assert len(rows) > 5
     assert rows == [[name, FAULTS[name].expectation] for name, _ in rows]

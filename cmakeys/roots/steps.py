@@ -121,7 +121,7 @@ def plan_step(
         raise Refused(
             f"it is {root.state.value}, and {verb.value} does not lead on from there",
             object=root.name,
-            hint=f"{first} {root.name}" if first else "see the life cycle in cmakeys-roots(1)",
+            hint=f"{first} {root.name}" if first else "see the life cycle in cmakeys-roots(8)",
         )
     if verb is Verb.RESTORE and root.state is LifeCycle.DISTRUSTED:
         _check_restored(root, fingerprint)

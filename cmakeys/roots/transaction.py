@@ -150,7 +150,7 @@ class Transaction:
             raise Refused(
                 f"it is {before.state.value}, and from there it cannot become {after.state.value}",
                 object=after.name,
-                hint="see the life cycle in cmakeys-roots(1)",
+                hint="see the life cycle in cmakeys-roots(8)",
             )
 
     def inverse(self, *, at: datetime, by: str, reason: str, undoes: int) -> Transaction:

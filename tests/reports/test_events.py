@@ -24,7 +24,7 @@ from cmakeys.standing import finding
 from tests.reports.findings import CHANGES, FINDINGS
 from tests.reports.verdicts import HOSTILE, REJECTED
 
-MANUAL = Path(__file__).parents[2] / "man/cmakeys-check.1"
+MANUAL = Path(__file__).parents[2] / "man/cmakeys-check.8"
 SYSLOG_NAMES = {Priority.ERROR: "err", Priority.WARNING: "warning", Priority.NOTICE: "notice", Priority.INFO: "info"}
 
 

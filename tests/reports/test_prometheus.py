@@ -53,7 +53,7 @@ def test_a_full_report() -> None:
 
 
 def test_the_manual_names_every_metric_and_no_other() -> None:
-    page = (ROOT / "man/cmakeys-check.1").read_text()
+    page = (ROOT / "man/cmakeys-check.8").read_text()
     section = page.split(".Sh METRICS\n")[1].split(".Sh ")[0]
     written = [line.split()[2] for line in prometheus_report(FINDINGS, RUN) if line.startswith("# HELP ")]
     assert [f"cmakeys_{name}" for name in re.findall(r"^\.It Li (\S+)$", section, re.MULTILINE)] == written
