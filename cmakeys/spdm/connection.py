@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 
+from cmakeys.spdm import inventory
 from cmakeys.spdm.algorithms import (
     BASE_HASH_FUNCTIONS,
     SIGNATURE_SIZES,
@@ -25,20 +26,22 @@ from cmakeys.spdm.algorithms import (
     PqcAsym,
 )
 from cmakeys.spdm.codes import Capability, ErrorCode, KeyUsage, RequestCode, ResponseCode, Version
+from cmakeys.spdm.inventory import FurtherAnswer, Inventory
 from cmakeys.spdm.measuring import check_block, check_operation
 from cmakeys.spdm.messages.capabilities import Capabilities, GetCapabilities
 from cmakeys.spdm.messages.certificates import (
     CertificateResponse,
     Digests,
     GetCertificate,
-    GetDigests,
 )
 from cmakeys.spdm.messages.challenge import Challenge, ChallengeAuth
+from cmakeys.spdm.messages.endpoint_info import EndpointInfo, GetEndpointInfo
 from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.messages.header import Layout, peek_header
 from cmakeys.spdm.messages.measurements import GetMeasurements, MeasurementBlock, Measurements
 from cmakeys.spdm.messages.negotiation import Algorithms, NegotiateAlgorithms
-from cmakeys.spdm.messages.version import GetVersion, VersionResponse
+from cmakeys.spdm.messages.version import VersionResponse
+from cmakeys.spdm.requests import REQUEST_CODECS
 from cmakeys.spdm.rules import MEAS, BadSelection, capabilities_fault, check_selection
 from cmakeys.spdm.signing import Context, Statement
 from cmakeys.spdm.slots import Slots
@@ -68,16 +71,6 @@ class SignedMeasurements:
     content_changed: int
 
 
-_REQUEST_CODECS: Mapping[RequestCode, Callable[[Reader], object]] = {
-    RequestCode.GET_VERSION: GetVersion.pull,
-    RequestCode.GET_CAPABILITIES: GetCapabilities.pull,
-    RequestCode.NEGOTIATE_ALGORITHMS: NegotiateAlgorithms.pull,
-    RequestCode.GET_DIGESTS: GetDigests.pull,
-    RequestCode.GET_CERTIFICATE: GetCertificate.pull,
-    RequestCode.CHALLENGE: Challenge.pull,
-    RequestCode.GET_MEASUREMENTS: GetMeasurements.pull,
-}
-
 Response = (
     VersionResponse
     | Capabilities
@@ -86,9 +79,17 @@ Response = (
     | CertificateResponse
     | ChallengeAuth
     | Measurements
+    | FurtherAnswer
     | ErrorResponse
     | None
 )
+
+
+_SIGNED_BY = {
+    Context.CHALLENGE_AUTH: RequestCode.CHALLENGE,
+    Context.MEASUREMENTS: RequestCode.GET_MEASUREMENTS,
+    Context.ENDPOINT_INFO: RequestCode.GET_ENDPOINT_INFO,
+}
 
 
 def _check_pair(code: RequestCode, answer: int) -> None:
@@ -121,7 +122,9 @@ class Connection:
         self.layout = Layout(Version.V10)
         self.transcript = Transcript()
         self.slots = Slots(self._known_chains)
+        self.inventory = Inventory()
         self.challenge: Statement | None = None
+        self.endpoint_info: Statement | None = None
         self.measurements: SignedMeasurements | None = None
         self.measurement_count: int | None = None
         self._series: list[MeasurementBlock] = []
@@ -151,7 +154,8 @@ class Connection:
         view.state = State.HANDSHAKE
         view.exchanges = []
         view.transcript = self.transcript.of_session()
-        view.challenge = view.measurements = None
+        view.inventory = Inventory()
+        view.challenge = view.measurements = view.endpoint_info = None
         view._series = []
         return view
 
@@ -207,8 +211,8 @@ class Connection:
             code = RequestCode(request[1])
             reader = Reader(request, code.name)
             header = peek_header(request[:4], Reader(request[:4], code.name))
-            if code in _REQUEST_CODECS:
-                _REQUEST_CODECS[code](reader)
+            if code in REQUEST_CODECS:
+                REQUEST_CODECS[code](reader)
                 request = reader.consumed()
             if code == RequestCode.GET_VERSION:
                 self._reset()
@@ -357,7 +361,7 @@ class Connection:
     def _statement(
         self, context: Context, slot: int, transcript: bytes, signature: bytes, nonces: tuple[bytes, bytes]
     ) -> Statement:
-        code = RequestCode.CHALLENGE if context == Context.CHALLENGE_AUTH else RequestCode.GET_MEASUREMENTS
+        code = _SIGNED_BY[context]
         if self.asym is None or self.base_hash is None or self.version is None:
             raise violation(code, "a signature without a negotiated algorithm")
         return Statement(
@@ -371,6 +375,7 @@ class Connection:
     def _check_nonces(self, code: RequestCode) -> None:
         statements = [self.challenge] if self.challenge else []
         statements += [self.measurements.statement] if self.measurements else []
+        statements += [self.endpoint_info] if self.endpoint_info else []
         nonces = [statement.responder_nonce for statement in statements]
         if len(set(nonces)) != len(nonces):
             raise violation(code, "the device signed twice with the same nonce of its own")
@@ -404,6 +409,19 @@ class Connection:
             self._series.clear()
         return answer
 
+    # -- everything else ----------------------------------------------------------------------------------------------
+
+    def _observe_further(self, request: bytes, reader: Reader) -> FurtherAnswer:
+        answer = self.inventory.observe(RequestCode(request[1]), request, reader, self.layout)
+        if isinstance(answer, EndpointInfo) and answer.signature:
+            asked = GetEndpointInfo.pull(Reader(request, "GET_ENDPOINT_INFO"))
+            message = reader.consumed()
+            covered = self.transcript.vca + request + message[: len(message) - len(answer.signature)]
+            nonces = asked.nonce, answer.nonce
+            self.endpoint_info = self._statement(Context.ENDPOINT_INFO, asked.slot, covered, answer.signature, nonces)
+            self._check_nonces(RequestCode.GET_ENDPOINT_INFO)
+        return answer
+
     _OBSERVERS: Mapping[RequestCode, Callable[[Connection, bytes, Reader], Response]] = {
         RequestCode.GET_VERSION: _observe_version,
         RequestCode.GET_CAPABILITIES: _observe_capabilities,
@@ -412,4 +430,5 @@ class Connection:
         RequestCode.GET_CERTIFICATE: _observe_certificate,
         RequestCode.CHALLENGE: _observe_challenge_auth,
         RequestCode.GET_MEASUREMENTS: _observe_measurements,
+        **dict.fromkeys(inventory.OBSERVERS, _observe_further),
     }
