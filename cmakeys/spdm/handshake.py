@@ -42,8 +42,8 @@ from cmakeys.spdm.session import Session
 from cmakeys.spdm.signing import Context, SignatureProblem, Statement, verify_statement
 from cmakeys.spdm.states import IllegalRequest
 from cmakeys.spdm.terms import Terms
-from cmakeys.spdm.violation import violation
-from cmakeys.spdm.wire import Reader, WireError
+from cmakeys.spdm.violation import decoded, violation
+from cmakeys.spdm.wire import Reader
 
 T = TypeVar("T")
 
@@ -126,7 +126,7 @@ def key_exchange(
     yield from requester.delivery.ask(code, build)
     exchange = connection.exchanges[-1]
     reader = Reader(exchange.response, "KEY_EXCHANGE_RSP")
-    answer = _decoded(
+    answer = decoded(
         code,
         lambda: KeyExchangeResponse.pull(
             reader,
@@ -168,13 +168,6 @@ def _guarded(session: Session, flow: Flow[T]) -> Flow[T]:
 
 def _policy(plan: SessionPlan, terms: Terms) -> int:
     return plan.policy if terms.version >= Version.V12 else 0
-
-
-def _decoded(code: RequestCode, pull: Callable[[], T]) -> T:
-    try:
-        return pull()
-    except WireError as error:
-        raise violation(code, error.message) from error
 
 
 def _digests(connection: Connection) -> bytes:
@@ -229,7 +222,7 @@ def _channel(
     """What the records of the session will look like, once heartbeat and version selection are found in order."""
     if heartbeat and not terms.heartbeat:
         raise violation(code, f"a heartbeat of {heartbeat} s though it was not negotiated")
-    parameters = _decoded(code, lambda: SecuredParameters.pull(opaque, terms.version))
+    parameters = decoded(code, lambda: SecuredParameters.pull(opaque, terms.version))
     if parameters.selected not in plan.secured_versions:
         chosen = "none" if parameters.selected is None else f"{parameters.selected:#04x}"
         raise violation(code, f"the version selected for secured messages is {chosen}, which was not offered")
@@ -299,7 +292,7 @@ def _finish(
     message = signed[len(transcript) :] + verify_data
     yield from _spoken(session, speaker.delivery.ask(RequestCode.FINISH, lambda: message))
     reader = Reader(speaker.connection.exchanges[-1].response, "FINISH_RSP")
-    answer = _decoded(
+    answer = decoded(
         RequestCode.FINISH,
         lambda: FinishResponse.pull(reader, terms.layout, has_verify_data=terms.clear_handshake),
     )
@@ -338,7 +331,7 @@ def psk_exchange(
     exchange = connection.exchanges[-1]
     reader = Reader(exchange.response, "PSK_EXCHANGE_RSP")
     has_summary = connection.has(MEAS) and plan.summary is not SummaryHash.NONE
-    answer = _decoded(code, lambda: PskExchangeResponse.pull(reader, terms.layout, has_summary=has_summary))
+    answer = decoded(code, lambda: PskExchangeResponse.pull(reader, terms.layout, has_summary=has_summary))
     if bool(answer.context) != with_context:
         raise violation(code, f"a context of {len(answer.context)} bytes contradicts the announced PSK_CAP")
     channel = _channel(code, plan, terms, answer.session_id, answer.heartbeat, answer.opaque)
@@ -364,5 +357,5 @@ def _psk_finish(session: Session, schedule: KeySchedule, secrets: Secrets, trans
     message = covered[len(transcript) :] + verify_data
     yield from session.protect(session.requester.delivery.ask(code, lambda: message))
     reader = Reader(session.requester.connection.exchanges[-1].response, "PSK_FINISH_RSP")
-    _decoded(code, lambda: PskFinishResponse.pull(reader))
+    decoded(code, lambda: PskFinishResponse.pull(reader))
     session.established(schedule.data(covered + verify_data + reader.consumed()), code)

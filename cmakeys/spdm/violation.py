@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from cmakeys.errors import EvidenceProblem
 from cmakeys.spdm.codes import RequestCode
+from cmakeys.spdm.wire import WireError
+
+T = TypeVar("T")
 
 STEP_NEGOTIATION = 1
 STEP_CHAIN = 2
@@ -43,3 +49,11 @@ def violation(code: RequestCode, message: str, hint: str = "") -> ProtocolViolat
     """A violation in the answer to a request; the caller raises it."""
     step = STEP_OF_REQUEST.get(code, STEP_NEGOTIATION)
     return ProtocolViolation(message, step=step, object=f"answer to {code.name}", hint=hint)
+
+
+def decoded(code: RequestCode, pull: Callable[[], T]) -> T:
+    """What `pull` reads from the answer to a request. Raises `ProtocolViolation` where it cannot be read."""
+    try:
+        return pull()
+    except WireError as error:
+        raise violation(code, error.message) from error
