@@ -1,4 +1,4 @@
-"""The forms of JSON that verbs promise, from `schemas/`, and how an object is held against its own."""
+"""The forms of JSON that verbs promise, from `cmakeys/schemas/`, and how an object is held against its own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any, cast
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+import cmakeys
 from cmakeys.cli.nouns import NOUNS
 
-FOLDER = Path(__file__).parent / "schemas"
+FOLDER = Path(cmakeys.__file__).parent / "schemas"
 SHARED = "definitions"
 USAGE = "usage"
 

@@ -1,7 +1,7 @@
 """Every verb says as JSON what its schema promises, when it succeeds and when it fails, and no verb is without one.
 
-The schemas in `schemas/` are closed: a key that is not in them is a fault. `conftest.py` holds whatever any other test
-of the command line makes a verb say against them too.
+The schemas in `cmakeys/schemas/` are closed: a key that is not in them is a fault. `conftest.py` holds whatever any
+other test of the command line makes a verb say against them too.
 """
 
 from __future__ import annotations
