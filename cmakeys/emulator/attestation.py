@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cmakeys.emulator.authentication import begin_basic_authentication
 from cmakeys.emulator.conversation import Conversation, Refusal
 from cmakeys.spdm.codes import (
     NONCE_LENGTH,
     Capability,
     ErrorCode,
-    KeyUsage,
     MeasurementOperation,
     SummaryHash,
     Version,
@@ -30,6 +30,9 @@ from cmakeys.spdm.wire import Reader
 CONTENT_UNCHANGED = 0x20
 """Param2 bits 5:4 of MEASUREMENTS, from 1.2: nothing changed while the measurements were taken."""
 
+MUTUAL_AUTHENTICATION = 0x80
+"""Param1 bit 7 of CHALLENGE_AUTH: the requester is asked in turn who it is."""
+
 _MAX_PORTION = 0xFFFF
 _CERTIFICATE_HEADER = 8
 _LARGE_CERTIFICATE_HEADER = 16
@@ -44,7 +47,7 @@ def answer_digests(talk: Conversation, reader: Reader) -> bytes:
         raise Refusal(ErrorCode.UNSPECIFIED)
     info: tuple[SlotInfo, ...] = ()
     if talk.multi_key:
-        usage = KeyUsage.CHALLENGE | KeyUsage.MEASUREMENTS
+        usage = talk.key_usage()
         info = tuple(SlotInfo(slot + 1, chain.credentials.model, usage) for slot, chain in slots.items())
     answer = Digests(
         request.version,
@@ -56,6 +59,8 @@ def answer_digests(talk: Conversation, reader: Reader) -> bytes:
     octets = talk.encode(answer)
     talk.check_size(len(octets))
     talk.transcript.add_b(reader.consumed(), octets)
+    if talk.multi_key and talk.session is None:
+        talk.first_digests = talk.first_digests or octets
     return octets
 
 
@@ -95,13 +100,14 @@ def answer_challenge(talk: Conversation, reader: Reader) -> bytes:
     """CHALLENGE_AUTH, signed over M1."""
     request = Challenge.pull(reader)
     chain = talk.slot(request.slot)
+    asks = begin_basic_authentication(talk)
     answer = ChallengeAuth(
         request.version,
-        request.slot,
+        request.slot | (MUTUAL_AUTHENTICATION if asks else 0),
         talk.slot_mask(),
         chain.digest,
         talk.hardware.random(NONCE_LENGTH),
-        _summary(talk, request.summary_hash),
+        measurement_summary(talk, request.summary_hash),
         talk.opaque(),
         request.context,
         b"",
@@ -115,7 +121,8 @@ def answer_challenge(talk: Conversation, reader: Reader) -> bytes:
     return talk.hardware.lies.encode(replace(answer, signature=signature).push(), talk)
 
 
-def _summary(talk: Conversation, kind: int) -> bytes:
+def measurement_summary(talk: Conversation, kind: int) -> bytes:
+    """MeasurementSummaryHash of one kind; empty where the message has none."""
     if kind not in set(SummaryHash):
         raise Refusal(ErrorCode.INVALID_REQUEST)
     if kind == SummaryHash.NONE or not talk.flags & MEAS:

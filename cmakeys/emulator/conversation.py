@@ -7,12 +7,15 @@ statements with a slot's key and passes every response by the lies.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Self, TypeVar
 
 from cmakeys.emulator.hardware import Hardware, SlotChain
 from cmakeys.emulator.keys import sign_statement
 from cmakeys.emulator.lies.lie import Message
+from cmakeys.emulator.questions import Interview
+from cmakeys.emulator.requester_identity import RequesterIdentity
+from cmakeys.emulator.sessions import OpenSession, Sessions
 from cmakeys.spdm.algorithms import (
     BASE_HASH_FUNCTIONS,
     SIGNATURE_SIZES,
@@ -24,14 +27,20 @@ from cmakeys.spdm.algorithms import (
     PqcAsym,
 )
 from cmakeys.spdm.chunks import ChunkAssembler
-from cmakeys.spdm.codes import Capability, ErrorCode, Version
+from cmakeys.spdm.codes import Capability, ErrorCode, KeyUsage, Version
 from cmakeys.spdm.messages.chunking import ChunkSend
 from cmakeys.spdm.messages.error import ErrorResponse, extended_u32
+from cmakeys.spdm.messages.header import Layout
+from cmakeys.spdm.secured import MAX_APPLICATION, Binding
 from cmakeys.spdm.signing import Context, Statement
 from cmakeys.spdm.states import State
+from cmakeys.spdm.terms import Terms
 from cmakeys.spdm.transcript import Transcript
 
 M = TypeVar("M", bound=Message)
+
+_WRAPPED = 4
+"""Bytes that a binding may put before a message in a record."""
 
 
 class Refusal(Exception):
@@ -46,9 +55,14 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class Conversation:
-    """State of one connection. Sizes are bytes; `limit` is the requester's DataTransferSize, None before 1.2."""
+    """State of one connection, or a session's own view of it (`in_session`).
+
+    Sizes are bytes; `limit` is the requester's DataTransferSize, None before 1.2. `binding` is the form of records on
+    this transport, None where it can carry none. `terms` are those of every session, None where none can be made.
+    """
 
     hardware: Hardware
+    binding: Binding | None = None
     state: State = State.NOT_STARTED
     version: Version | None = None
     transcript: Transcript = field(default_factory=Transcript)
@@ -67,6 +81,30 @@ class Conversation:
     incoming: ChunkAssembler | None = None
     deferred: bytes | None = None
     token: int = 0
+    terms: Terms | None = None
+    requester_asym: BaseAsym | PqcAsym | None = None
+    requester_multi_key: bool = False
+    first_digests: bytes = b""
+    """D of TH: the first DIGESTS of a multi-key connection."""
+    sessions: Sessions = field(default_factory=Sessions)
+    session: OpenSession | None = None
+    interview: Interview | None = None
+    """What the device wants to ask, in the requests of the requester."""
+    requester: RequesterIdentity | None = None
+    """Who answered a CHALLENGE of the device."""
+
+    def in_session(self, session: OpenSession) -> Self:
+        """The connection as a new session sees it: what was settled, and everything that is open anew."""
+        return replace(
+            self,
+            session=session,
+            state=State.HANDSHAKE,
+            transcript=self.transcript.of_session(),
+            outgoing=None,
+            incoming=None,
+            deferred=None,
+            interview=None,
+        )
 
     # -- what was negotiated -------------------------------------------------------------------------------------
 
@@ -103,6 +141,20 @@ class Conversation:
         """The provisioned slots as a mask."""
         return sum(1 << slot for slot in self.slots())
 
+    def layout(self) -> Layout:
+        """The sizes in the device's own messages."""
+        return Layout(self.negotiated_version(), self.hash().size, self.signature_size(), self.multi_key)
+
+    def requester_layout(self) -> Layout:
+        """The sizes in what the requester answers to the device's questions."""
+        size = SIGNATURE_SIZES[self.requester_asym] if self.requester_asym else 0
+        return Layout(self.negotiated_version(), self.hash().size, size, self.requester_multi_key)
+
+    def key_usage(self) -> KeyUsage:
+        """What each slot's key may be used for."""
+        usage = KeyUsage.CHALLENGE | KeyUsage.MEASUREMENTS
+        return usage | KeyUsage.KEY_EXCHANGE if self.flags & Capability.KEY_EX else usage
+
     def opaque(self) -> bytes:
         """The device's opaque data, where this connection allows any."""
         allowed = self.negotiated_version() < Version.V12 or self.opaque_format != OpaqueFormat.NONE
@@ -118,13 +170,18 @@ class Conversation:
         """The largest transport message this device sends, None when only the transport limits it."""
         if self.limit is None:
             return None
-        return min(self.limit, self.hardware.settings.data_transfer_size)
+        return min(self.limit, self._own_size())
+
+    def _own_size(self) -> int:
+        """What the device sends at most in one message, which has to fit a record in a session."""
+        size = self.hardware.settings.data_transfer_size
+        return min(size, MAX_APPLICATION - _WRAPPED) if self.session else size
 
     def room(self, header: int) -> int:
         """How many bytes of payload a response with `header` bytes of its own may carry."""
         if self.chunking() and self.max_message_size is not None:
             return self.max_message_size - header
-        return (self.transfer_size() or self.hardware.settings.data_transfer_size) - header
+        return (self.transfer_size() or self._own_size()) - header
 
     def check_size(self, size: int) -> None:
         """Refuse a response of `size` bytes that this requester cannot receive."""

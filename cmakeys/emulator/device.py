@@ -4,8 +4,8 @@ What may be asked when, and what is answered when it may not, follows reference 
 leaves a choice the device does what libspdm's responder does. The transcripts are the ones the requester uses
 (`cmakeys.spdm.transcript`). Lies are told at the hooks of `cmakeys.emulator.lies.lie`; without any it is honest.
 
-Sessions are not offered: their requests are known and answered UnsupportedRequest. A session layer will be rows in
-`SERVICES` and one more caller of `Device.respond`.
+In a session the same services answer, on the session's own view of the connection. A record that does not
+authenticate ends its session with ERROR DecryptError; one of an unknown session is not answered at all.
 """
 
 from __future__ import annotations
@@ -14,15 +14,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cmakeys.emulator.attestation import answer_certificate, answer_challenge, answer_digests, answer_measurements
+from cmakeys.emulator.authentication import (
+    answer_deliver_encapsulated_response,
+    answer_get_encapsulated_request,
+    ask_key_update,
+)
 from cmakeys.emulator.conversation import Conversation, Refusal
 from cmakeys.emulator.hardware import Hardware
+from cmakeys.emulator.key_exchange import answer_finish, answer_key_exchange
 from cmakeys.emulator.keypairs import answer_key_pair_info
 from cmakeys.emulator.negotiation import answer_algorithms, answer_capabilities, answer_version
+from cmakeys.emulator.psk_exchange import answer_psk_exchange, answer_psk_finish
+from cmakeys.emulator.session_upkeep import answer_end_session, answer_heartbeat, answer_key_update
 from cmakeys.emulator.transfers import CHUNK_CODES, answer_chunk_get, answer_chunk_send, deliver
 from cmakeys.spdm.codes import Capability, ErrorCode, RequestCode, Version
 from cmakeys.spdm.messages.error import RespondIfReady
 from cmakeys.spdm.messages.header import HEADER_LENGTH
-from cmakeys.spdm.rules import MEAS
+from cmakeys.spdm.rules import MEAS, PSK
+from cmakeys.spdm.secured import Binding, RecordProblem
 from cmakeys.spdm.states import TRANSITIONS, State
 from cmakeys.spdm.wire import Reader, WireError
 
@@ -32,12 +41,21 @@ _PADDING = 3
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A request the device answers: since which version, with which of these capabilities announced."""
+    """A request the device answers: since which version, with which of these capabilities on each side."""
 
     answer: Callable[[Conversation, Reader], bytes]
     needs: Capability = Capability(0)
     since: Version = Version.V10
+    of_requester: Capability = Capability(0)
 
+
+def _in_sessions(
+    answer: Callable[[Conversation, Reader], bytes], ours: Capability, theirs: Capability | None = None
+) -> Service:
+    return Service(answer, ours, Version.V11, ours if theirs is None else theirs)
+
+
+_ENCAPSULATION = Capability.ENCAP | Capability.MUT_AUTH
 
 SERVICES: dict[RequestCode, Service] = {
     RequestCode.GET_VERSION: Service(answer_version),
@@ -48,6 +66,33 @@ SERVICES: dict[RequestCode, Service] = {
     RequestCode.CHALLENGE: Service(answer_challenge, Capability.CHAL),
     RequestCode.GET_MEASUREMENTS: Service(answer_measurements, MEAS),
     RequestCode.GET_KEY_PAIR_INFO: Service(answer_key_pair_info, Capability.GET_KEY_PAIR_INFO, Version.V13),
+    RequestCode.KEY_EXCHANGE: _in_sessions(answer_key_exchange, Capability.KEY_EX),
+    RequestCode.FINISH: _in_sessions(answer_finish, Capability.KEY_EX),
+    RequestCode.PSK_EXCHANGE: _in_sessions(answer_psk_exchange, PSK),
+    RequestCode.PSK_FINISH: _in_sessions(answer_psk_finish, Capability.PSK_WITH_CONTEXT, Capability.PSK),
+    RequestCode.HEARTBEAT: _in_sessions(answer_heartbeat, Capability.HBEAT),
+    RequestCode.KEY_UPDATE: _in_sessions(answer_key_update, Capability.KEY_UPD),
+    RequestCode.END_SESSION: _in_sessions(answer_end_session, Capability.KEY_EX | PSK),
+    RequestCode.GET_ENCAPSULATED_REQUEST: _in_sessions(answer_get_encapsulated_request, _ENCAPSULATION),
+    RequestCode.DELIVER_ENCAPSULATED_RESPONSE: _in_sessions(answer_deliver_encapsulated_response, _ENCAPSULATION),
+}
+
+_SESSION_ONLY = frozenset(
+    {
+        RequestCode.FINISH,
+        RequestCode.PSK_FINISH,
+        RequestCode.HEARTBEAT,
+        RequestCode.KEY_UPDATE,
+        RequestCode.END_SESSION,
+    }
+)
+"""Requests that make sense in a session only; FINISH also outside, where the handshake is in the clear."""
+
+_DURING_AN_INTERVIEW = CHUNK_CODES | {
+    RequestCode.GET_VERSION,
+    RequestCode.RESPOND_IF_READY,
+    RequestCode.GET_ENCAPSULATED_REQUEST,
+    RequestCode.DELIVER_ENCAPSULATED_RESPONSE,
 }
 
 
@@ -58,40 +103,79 @@ class Device:
         self.hardware = hardware
         self.talk = Conversation(hardware)
 
-    def respond(self, message: bytes) -> bytes | None:
-        """Answer one message as it came from the transport, padding included; None for no answer at all."""
+    def respond(
+        self, message: bytes, *, secured: bool = False, binding: Binding | None = Binding.PCI_DOE
+    ) -> bytes | None:
+        """Answer one message as it came from the transport, padding included; None for no answer at all.
+
+        The answer to a `secured` one is a record as well, in the form that belongs to `binding`; a transport without
+        one has no sessions.
+        """
+        if secured:
+            return self._respond_in_session(message)
         if len(message) < HEADER_LENGTH:
             return None
-        lies = self.hardware.lies
         if message[1] == RequestCode.GET_VERSION and message[0] == Version.V10:
-            self.talk = Conversation(self.hardware)
-            lies.restarted()
-        answer = lies.intercept(message, self.talk)
-        if answer is None:
-            answer = self._answer(message)
-        return lies.transmit(answer, self.talk) or None
+            self._forget()
+            self.talk = Conversation(self.hardware, binding)
+            self.hardware.lies.restarted()
+        return self._speak(message, self.talk) or None
 
-    def _answer(self, message: bytes) -> bytes:
-        talk = self.talk
+    def _forget(self) -> None:
+        for session in self.talk.sessions.all():
+            self.talk.sessions.end(session)
+
+    def _respond_in_session(self, record: bytes) -> bytes | None:
+        sessions, lies = self.talk.sessions, self.hardware.lies
+        session = sessions.addressed_by(record)
+        if session is None:
+            return None
         try:
-            self._admit(message)
+            message = session.channel.binding.unwrap(session.open(record))
+            octets = self._speak(message, session.talk) if len(message) >= HEADER_LENGTH else b""
+        except RecordProblem:
+            session.over = True
+            octets = session.talk.error(Refusal(ErrorCode.DECRYPT_ERROR))
+        except WireError:
+            return None
+        answer = None
+        if octets:
+            answer = lies.record(session.seal(session.channel.binding.wrap(octets)), session.talk)
+        session.settle()
+        sessions.all()
+        return answer or None
+
+    def _speak(self, message: bytes, talk: Conversation) -> bytes:
+        lies = self.hardware.lies
+        answer = lies.intercept(message, talk)
+        if answer is None:
+            answer = self._answer(message, talk)
+        return lies.transmit(answer, talk)
+
+    def request_key_update(self) -> int:
+        """Lay a KEY_UPDATE of the device's own key ready in every session that has it; in how many."""
+        return sum(ask_key_update(session) for session in self.talk.sessions.all())
+
+    def _answer(self, message: bytes, talk: Conversation) -> bytes:
+        try:
+            self._admit(message, talk)
             code = message[1]
             if code == RequestCode.CHUNK_GET:
                 return answer_chunk_get(talk, Reader(message, "CHUNK_GET"))
             if code == RequestCode.CHUNK_SEND:
-                return answer_chunk_send(talk, Reader(message, "CHUNK_SEND"), self._process)
+                return answer_chunk_send(talk, Reader(message, "CHUNK_SEND"), lambda whole: self._process(whole, talk))
             if code == RequestCode.RESPOND_IF_READY:
-                return deliver(talk, self._respond_if_ready(message))
+                return deliver(talk, self._respond_if_ready(message, talk))
             talk.deferred = None
-            return deliver(talk, self._process(message))
+            return deliver(talk, self._process(message, talk))
         except Refusal as refusal:
             return talk.error(refusal)
         except WireError:
             return talk.error(Refusal(ErrorCode.INVALID_REQUEST))
 
-    def _admit(self, message: bytes) -> None:
+    def _admit(self, message: bytes, talk: Conversation) -> None:
         """The checks that come before any request is read: version byte, known code, size, open transfer."""
-        talk, settings = self.talk, self.hardware.settings
+        settings = self.hardware.settings
         version, code = message[0], message[1]
         if code == RequestCode.GET_VERSION:
             if version != Version.V10:
@@ -111,11 +195,10 @@ class Device:
         if talk.limit is not None and len(message) > settings.data_transfer_size + _PADDING:
             raise Refusal(ErrorCode.REQUEST_TOO_LARGE)
 
-    def _process(self, message: bytes) -> bytes:
+    def _process(self, message: bytes, talk: Conversation) -> bytes:
         """Answer one whole request, with an ERROR where it must be."""
-        talk = self.talk
         try:
-            following, service = self._service(message)
+            following, service = self._service(message, talk)
             later = self.hardware.lies.defer(message, talk)
             if later is not None:
                 talk.deferred, talk.token = message, later.token
@@ -130,32 +213,41 @@ class Device:
         talk.state = following
         return octets
 
-    def _service(self, message: bytes) -> tuple[State, Service]:
-        talk = self.talk
+    def _service(self, message: bytes, talk: Conversation) -> tuple[State, Service]:
         if len(message) < HEADER_LENGTH or message[1] not in set(RequestCode):
             raise Refusal(ErrorCode.INVALID_REQUEST)
         code = RequestCode(message[1])
         if talk.version is not None and message[0] != talk.version and code != RequestCode.GET_VERSION:
             raise Refusal(ErrorCode.VERSION_MISMATCH)
         service = SERVICES.get(code)
-        if talk.state == State.NEGOTIATED and not _usable(service, talk, message[0]):
+        settled = talk.state in (State.NEGOTIATED, State.HANDSHAKE, State.SESSION)
+        if settled and not _usable(service, talk, message[0]):
             raise Refusal(ErrorCode.UNSUPPORTED_REQUEST, code)
+        if talk.state is State.NEGOTIATED and code in _SESSION_ONLY and not _finishes_in_the_clear(code, talk):
+            late = message[0] >= Version.V12
+            raise Refusal(ErrorCode.SESSION_REQUIRED if late else ErrorCode.UNSPECIFIED)
+        if talk.interview is not None and talk.interview.outstanding and code not in _DURING_AN_INTERVIEW:
+            raise Refusal(ErrorCode.REQUEST_IN_FLIGHT)
         following = TRANSITIONS[talk.state].get(code)
         if following is None or service is None:
             raise Refusal(ErrorCode.UNEXPECTED_REQUEST)
         return following, service
 
-    def _respond_if_ready(self, message: bytes) -> bytes:
-        talk = self.talk
+    def _respond_if_ready(self, message: bytes, talk: Conversation) -> bytes:
         request = RespondIfReady.pull(Reader(message, "RESPOND_IF_READY"))
         if talk.deferred is None or request.request_code != talk.deferred[1] or request.token != talk.token:
             raise Refusal(ErrorCode.INVALID_REQUEST)
         deferred, talk.deferred = talk.deferred, None
-        return self._process(deferred)
+        return self._process(deferred, talk)
 
 
 def _usable(service: Service | None, talk: Conversation, version: int) -> bool:
     """The device has this service, in this version, and has announced what it needs."""
     if service is None or version < service.since:
         return False
-    return not service.needs or bool(talk.flags & service.needs)
+    ours = not service.needs or talk.flags & service.needs
+    return bool(ours and (not service.of_requester or talk.requester_flags & service.of_requester))
+
+
+def _finishes_in_the_clear(code: RequestCode, talk: Conversation) -> bool:
+    return code is RequestCode.FINISH and talk.terms is not None and talk.terms.clear_handshake

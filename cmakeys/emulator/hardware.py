@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from secrets import token_bytes
+from time import monotonic
 
 from cmakeys.emulator.lies.lie import Lies
 from cmakeys.emulator.measurements import INDEX_FIRMWARE, INDEX_SVN, MeasurementSet, standard_measurements
@@ -16,6 +17,7 @@ from cmakeys.emulator.pki import DeviceCredentials
 from cmakeys.emulator.settings import DeviceSettings
 from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, BaseAsym, BaseHash, PqcAsym
 from cmakeys.spdm.codes import CertificateModel
+from cmakeys.x509.certificate import Certificate
 
 MAX_SLOTS = 8
 
@@ -31,13 +33,23 @@ class SlotChain:
 
 @dataclass(slots=True)
 class Hardware:
-    """Slots by number, each with one set of credentials per key type."""
+    """Slots by number, each with one set of credentials per key type.
+
+    `psks` are pre-shared keys by their hints. `requester_roots` are the anchors for requesters, none for any requester;
+    `requester_chain` is the chain of one that is known beforehand, root first. `clock` gives seconds for heartbeats.
+    `updates` counts changes of firmware: sessions may end with them.
+    """
 
     slots: Mapping[int, tuple[DeviceCredentials, ...]]
     settings: DeviceSettings = field(default_factory=DeviceSettings)
     measurements: MeasurementSet = field(default_factory=standard_measurements)
     lies: Lies = field(default_factory=Lies)
     random: Callable[[int], bytes] = token_bytes
+    psks: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+    requester_roots: tuple[Certificate, ...] = ()
+    requester_chain: tuple[Certificate, ...] = ()
+    clock: Callable[[], float] = monotonic
+    updates: int = 0
     _chains: dict[tuple[int, BaseAsym | PqcAsym, BaseHash], SlotChain | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -104,6 +116,7 @@ class Hardware:
             slot: tuple(one.with_firmware(firmware, svn) for one in chains) for slot, chains in self.slots.items()
         }
         self._chains.clear()
+        self.updates += 1
 
 
 def _credentials_for(chains: tuple[DeviceCredentials, ...], asym: BaseAsym | PqcAsym) -> DeviceCredentials | None:

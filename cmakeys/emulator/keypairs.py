@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cmakeys.emulator.conversation import Conversation, Refusal
 from cmakeys.emulator.keys import KeyType
 from cmakeys.emulator.pki import DeviceCredentials
-from cmakeys.spdm.codes import ErrorCode, KeyUsage, RequestCode, Version
+from cmakeys.spdm.codes import ErrorCode, RequestCode, Version
 from cmakeys.spdm.messages.header import pull_header
 from cmakeys.spdm.wire import Reader, le
 from cmakeys.x509.der import read_element
@@ -89,7 +89,7 @@ def answer_key_pair_info(talk: Conversation, reader: Reader) -> bytes:
             header.version,
             max(slots) + 1,
             number,
-            KeyUsage.CHALLENGE | KeyUsage.MEASUREMENTS,
+            talk.key_usage(),
             _ALGORITHM_BITS.get(credentials.key_type, 0),
             1 << (number - 1),
             _algorithm_identifier(credentials),

@@ -14,6 +14,7 @@ from enum import Enum
 from cmakeys.emulator.device import Device
 from cmakeys.emulator.faults import LineFault
 from cmakeys.spdm.messages.header import HEADER_LENGTH
+from cmakeys.spdm.secured import Binding
 from cmakeys.transports.base import TransportFramingError
 from cmakeys.transports.emulator_socket import HEADER, SERVER_HELLO, Command, SocketFrame, payload_size
 from cmakeys.transports.framing import (
@@ -36,11 +37,14 @@ _OTHER_TRANSPORT = 9
 _HUGE = 0xFFFFFFFF
 _NO_VENDOR = 0xFFFF
 
-_DISCOVERY: tuple[tuple[int, int, int], ...] = (
-    (DOE_VENDOR_PCI_SIG, DoeType.DISCOVERY, 1),
-    (DOE_VENDOR_PCI_SIG, DoeType.SPDM, 0),
+_DISCOVERY: tuple[tuple[int, int], ...] = (
+    (DOE_VENDOR_PCI_SIG, DoeType.DISCOVERY),
+    (DOE_VENDOR_PCI_SIG, DoeType.SPDM),
+    (DOE_VENDOR_PCI_SIG, DoeType.SECURED_SPDM),
 )
-"""Vendor, type and next index of each DOE protocol. Secured SPDM will follow with sessions."""
+"""Vendor and type of each DOE protocol; the last one is there for a device with sessions only."""
+
+_BINDINGS = {Framing.MCTP: Binding.MCTP, Framing.PCI_DOE: Binding.PCI_DOE, Framing.TCP: Binding.TCP}
 
 
 class After(Enum):
@@ -64,9 +68,9 @@ class Seat:
     fault: LineFault | None = None
     latency: float = 0.0
 
-    def respond(self, message: bytes) -> bytes | None:
-        """The device's answer; None when it gives none."""
-        return self.device.respond(message)
+    def respond(self, message: bytes, *, secured: bool = False) -> bytes | None:
+        """The device's answer, a record to a record; None when it gives none."""
+        return self.device.respond(message, secured=secured, binding=_BINDINGS.get(self.framing))
 
 
 class Line:
@@ -104,6 +108,8 @@ class Line:
                 await self._write(SocketFrame(command, framing, b"").pack())
                 return After.SHUTDOWN if command == Command.SHUTDOWN else After.CLOSE
             case Command.OOB_ENCAP_KEY_UPDATE | Command.OOB_ENCAP_ENDPOINT_INFO:
+                if command == Command.OOB_ENCAP_KEY_UPDATE:
+                    self._seat.device.request_key_update()
                 await self._write(SocketFrame(command, framing, b"").pack())
                 return After.GO_ON
             case _:
@@ -111,29 +117,32 @@ class Line:
 
     async def _message(self, payload: bytes) -> After:
         framing = self._seat.framing
-        discovered = _discover(payload) if framing == Framing.PCI_DOE else None
+        secured = self._seat.device.hardware.settings.sessions is not None
+        discovered = _discover(payload, secured=secured) if framing == Framing.PCI_DOE else None
         if discovered is not None:
             await self._write(SocketFrame(Command.NORMAL, framing, discovered).pack())
             return After.GO_ON
         request = unwrap(framing, payload, "emulator")
-        if request.secured or len(request.payload) < HEADER_LENGTH:
+        if len(request.payload) < HEADER_LENGTH:
             return After.CLOSE
-        answer = self._seat.respond(request.payload)
+        answer = self._seat.respond(request.payload, secured=request.secured)
         if answer is None:
-            return After.GO_ON
-        frame = SocketFrame(Command.NORMAL, framing, wrap(framing, answer))
+            # A record of no session is dropped; whoever waits for its answer, as QEMU does, has to hear of it.
+            return After.CLOSE if request.secured else After.GO_ON
+        frame = SocketFrame(Command.NORMAL, framing, wrap(framing, answer, secured=request.secured))
         return await self._answer(frame.pack(), _spoiled_socket_frame(frame, self._seat.fault))
 
     async def _bare_turn(self) -> After:
         header = await self._reader.readexactly(_TCP_HEADER_SIZE)
         payload = await self._reader.readexactly(tcp_payload_size(header, "emulator"))
         request = unwrap(Framing.TCP, header + payload, "emulator")
-        if request.secured or len(request.payload) < HEADER_LENGTH:
+        if len(request.payload) < HEADER_LENGTH:
             return After.CLOSE
-        answer = self._seat.respond(request.payload)
+        answer = self._seat.respond(request.payload, secured=request.secured)
         if answer is None:
-            return After.GO_ON
-        frame = wrap(Framing.TCP, answer)
+            # A record of no session is dropped; whoever waits for its answer, as QEMU does, has to hear of it.
+            return After.CLOSE if request.secured else After.GO_ON
+        frame = wrap(Framing.TCP, answer, secured=request.secured)
         return await self._answer(frame, _spoiled_tcp_frame(frame, self._seat.fault))
 
     async def _answer(self, frame: bytes, spoiled: bytes | None) -> After:
@@ -163,13 +172,15 @@ class Line:
         await self._writer.drain()
 
 
-def _discover(payload: bytes) -> bytes | None:
+def _discover(payload: bytes, *, secured: bool) -> bytes | None:
     """The answer to a DOE discovery object; None for any other. An index past the end gets vendor 0xFFFF."""
     asked = DoeObject.unpack(payload, "emulator")
     if asked.vendor != DOE_VENDOR_PCI_SIG or asked.type != DoeType.DISCOVERY:
         return None
+    protocols = _DISCOVERY if secured else _DISCOVERY[:-1]
     index = asked.payload[0] if asked.payload else 0
-    vendor, kind, following = _DISCOVERY[index] if index < len(_DISCOVERY) else (_NO_VENDOR, 0xFF, 0)
+    vendor, kind = protocols[index] if index < len(protocols) else (_NO_VENDOR, 0xFF)
+    following = index + 1 if index + 1 < len(protocols) else 0
     answer = vendor.to_bytes(2, "little") + bytes((kind, following))
     return DoeObject(DOE_VENDOR_PCI_SIG, DoeType.DISCOVERY, answer).pack()
 

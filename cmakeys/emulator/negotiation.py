@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cmakeys.emulator.conversation import Conversation, Refusal
+from cmakeys.emulator.session_terms import settle_terms, supported_tables
 from cmakeys.spdm.algorithms import (
     MEASUREMENT_SPECIFICATION_DMTF,
     MULTI_KEY_CONN,
@@ -20,7 +23,7 @@ from cmakeys.spdm.codes import (
     Version,
 )
 from cmakeys.spdm.messages.capabilities import SUPPORTED_ALGORITHMS, Capabilities, GetCapabilities
-from cmakeys.spdm.messages.negotiation import Algorithms, NegotiateAlgorithms, StructTable
+from cmakeys.spdm.messages.negotiation import Algorithms, NegotiateAlgorithms
 from cmakeys.spdm.messages.version import GetVersion, VersionResponse
 from cmakeys.spdm.rules import MEAS, MULTI_KEY, PSK
 from cmakeys.spdm.wire import Reader, le
@@ -44,6 +47,8 @@ def answer_capabilities(talk: Conversation, reader: Reader) -> bytes:
     request = GetCapabilities.pull(reader)
     version, settings = request.version, talk.hardware.settings
     _check_requester(request)
+    if talk.binding is None:
+        settings = replace(settings, sessions=None)
     flags = settings.flags(alias=talk.hardware.alias) & Capability(RESPONDER_FLAGS[version])
     block = b""
     if request.param1 & SUPPORTED_ALGORITHMS:
@@ -115,6 +120,7 @@ def _supported_algorithms(talk: Conversation, version: Version) -> bytes:
         MEASUREMENT_SPECIFICATION_DMTF if hardware.settings.measurements.value else 0,
         OpaqueFormat.GENERAL.value,
         hardware.pqc_asym if version >= Version.V14 else PqcAsym(0),
+        tables=supported_tables(talk, version),
     )
     body = offer.push()[6:]
     return bytes((0, 0)) + le(4 + len(body), 2) + body
@@ -136,7 +142,8 @@ def answer_algorithms(talk: Conversation, reader: Reader) -> bytes:
     general = offer.other_params & OpaqueFormat.GENERAL.value
     talk.opaque_format = OpaqueFormat.GENERAL if general else OpaqueFormat.NONE
     other = talk.opaque_format.value
-    if talk.requester_flags & Capability.MULTI_KEY_ONLY:
+    talk.requester_multi_key = bool(talk.requester_flags & Capability.MULTI_KEY_ONLY)
+    if talk.requester_multi_key:
         other |= MULTI_KEY_CONN
     answer = Algorithms(
         offer.version,
@@ -146,8 +153,7 @@ def answer_algorithms(talk: Conversation, reader: Reader) -> bytes:
         specification,
         other,
         talk.asym.value if isinstance(talk.asym, PqcAsym) else 0,
-        # Sessions are not offered: every table is mirrored with nothing selected in it.
-        tables=tuple(StructTable(table.type, 0) for table in offer.tables),
+        tables=settle_terms(talk, offer),
     )
     octets = talk.encode(answer)
     talk.transcript.add_vca(reader.consumed(), octets)

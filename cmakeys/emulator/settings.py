@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from cmakeys.emulator.session_settings import SessionSettings
 from cmakeys.spdm.algorithms import BaseAsym, BaseHash, MeasurementHash, PqcAsym
 from cmakeys.spdm.codes import Capability, Version
 
@@ -69,6 +70,7 @@ class DeviceSettings:
     `hashes`, `measurement_hashes` and `algorithms` are supported sets in order of preference; which of `algorithms`
     is really offered follows from the keys. Sizes are bytes; `portion_limit` caps a CERTIFICATE portion, 0 means
     what fits. `opaque` is sent in CHALLENGE_AUTH and MEASUREMENTS, from 1.2 on only when a format was negotiated.
+    Without `sessions` the device makes none.
     """
 
     versions: tuple[Version, ...] = tuple(Version)
@@ -85,6 +87,7 @@ class DeviceSettings:
     max_message_size: int = 0x28000
     portion_limit: int = 0
     opaque: bytes = b""
+    sessions: SessionSettings | None = None
 
     def flags(self, *, alias: bool) -> Capability:
         """All flags of CAPABILITIES, not yet masked for a version."""
@@ -101,4 +104,6 @@ class DeviceSettings:
             flags |= self.multi_key.value | Capability.GET_KEY_PAIR_INFO
         if self.large_chains:
             flags |= Capability.LARGE_RESP
+        if self.sessions is not None:
+            flags |= self.sessions.flags()
         return flags

@@ -3,7 +3,8 @@
 `intercept` takes a request over entirely · `defer` puts it off with ResponseNotReady · `structure` changes a chain
 before its digest is computed · `amend` changes a response value before it is signed and enters the transcript ·
 `statement` and `signature` change what is signed and how · `encode` changes the octets before the transcript takes
-them · `transmit` changes what leaves, after the transcript: what somebody in the middle would do.
+them · `verify_data` changes the proof of the keys in a handshake · `transmit` changes what leaves, after the
+transcript: what somebody in the middle would do · `record` changes the secured record that it leaves in.
 
 So a lie told by `amend` is covered by a valid signature, and only a check of the field itself finds it.
 """
@@ -70,6 +71,14 @@ class Lie:
         """The octets of one transport message as they leave; empty for silence."""
         return octets
 
+    def verify_data(self, verify_data: bytes, talk: Conversation) -> bytes:
+        """The responder's verify data of a handshake."""
+        return verify_data
+
+    def record(self, record: bytes, talk: Conversation) -> bytes:
+        """The record of one message of a session as it leaves."""
+        return record
+
 
 class Lies:
     """Any number of lies, told one after the other."""
@@ -125,3 +134,15 @@ class Lies:
         for lie in self._lies:
             octets = lie.transmit(octets, talk)
         return octets
+
+    def verify_data(self, verify_data: bytes, talk: Conversation) -> bytes:
+        """Fold `Lie.verify_data`."""
+        for lie in self._lies:
+            verify_data = lie.verify_data(verify_data, talk)
+        return verify_data
+
+    def record(self, record: bytes, talk: Conversation) -> bytes:
+        """Fold `Lie.record`."""
+        for lie in self._lies:
+            record = lie.record(record, talk)
+        return record
