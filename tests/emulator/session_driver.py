@@ -14,7 +14,7 @@ from cmakeys.emulator.hardware import Hardware
 from cmakeys.emulator.keys import KeyType, PrivateKey, sign_statement
 from cmakeys.emulator.pki import DeviceCredentials, DeviceRequest, VendorAuthority
 from cmakeys.emulator.session_settings import SessionSettings
-from cmakeys.emulator.settings import DeviceSettings
+from cmakeys.emulator.settings import DeviceSettings, MultiKey
 from cmakeys.errors import Temporary
 from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, BaseAsym, BaseHash, HashFunction, PqcAsym
 from cmakeys.spdm.codes import Capability, ErrorCode, RequestCode, SummaryHash, Version
@@ -242,11 +242,14 @@ def session_device(
     sessions: SessionSettings | None = None,
     key_type: KeyType = KeyType.ECDSA_P384,
     clock: Clock | None = None,
-    **settings: object,
+    data_transfer_size: int = 0x1200,
+    multi_key: MultiKey = MultiKey.NONE,
 ) -> Device:
     hardware = Hardware(
         {0: (credentials(key_type),)},
-        replace(DeviceSettings(sessions=sessions or SessionSettings()), **settings),  # type: ignore[arg-type]
+        DeviceSettings(
+            sessions=sessions or SessionSettings(), data_transfer_size=data_transfer_size, multi_key=multi_key
+        ),
         psks={PSK.hint: PSK.key},
     )
     if clock is not None:

@@ -7,8 +7,9 @@ import pytest
 from cmakeys.emulator.device import Device
 from cmakeys.emulator.keys import KeyType
 from cmakeys.emulator.session_settings import SessionSettings
+from cmakeys.spdm import handshake
 from cmakeys.spdm.codes import Capability, ErrorCode, MutualAuthentication, RequestCode, Version
-from cmakeys.spdm.effects import DeviceRefused
+from cmakeys.spdm.effects import DeviceRefused, Flow
 from cmakeys.spdm.encapsulated import serve
 from cmakeys.spdm.messages.encapsulated import DeliverEncapsulatedResponse, GetEncapsulatedRequest
 from cmakeys.spdm.offer import Offer
@@ -42,10 +43,10 @@ def asking(
     clear: bool = False,
     basic: bool = False,
     insists: bool = False,
-    **settings: object,
+    data_transfer_size: int = 0x1200,
 ) -> Device:
     sessions = SessionSettings(mutual=mode, clear_handshake=clear, basic_mutual=basic, insists=insists)
-    device = session_device(sessions, **settings)
+    device = session_device(sessions, data_transfer_size=data_transfer_size)
     device.hardware.requester_roots = roots
     if mode is MutualAuthentication.REQUESTED:
         device.hardware.requester_chain = requester_credentials(key_type).chain
@@ -226,9 +227,8 @@ def test_while_a_question_is_open_nothing_else_is_answered() -> None:
 @pytest.mark.parametrize("mode", ENCAPSULATED)
 def test_a_finish_before_the_answers_is_refused(mode: MutualAuthentication, clear: bool) -> None:
     talk, host = introduced(asking(mode, clear=clear), Version.V12, extra=CLEAR)
-    from cmakeys.spdm import handshake
 
-    def skipping(*_: object) -> object:
+    def skipping(*_: object) -> Flow[int]:
         yield from ()
         return 0
 
