@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmakeys.cli.emulate_report import announce, list_faults_there_are, serial_of
+from cmakeys.cli.emulate_sessions import (
+    AeadOption,
+    BasicOption,
+    ChainOption,
+    ClearOption,
+    GroupOption,
+    HeartbeatOption,
+    KeyUpdateOption,
+    LimitOption,
+    MutualName,
+    MutualOption,
+    PskContextOption,
+    PskOption,
+    RequiredOption,
+    RootOption,
+    SessionOptions,
+    SessionsName,
+    SessionsOption,
+    pick,
+)
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import Json
-from cmakeys.cli.output import Output, verb
+from cmakeys.cli.output import verb
 
 if TYPE_CHECKING:
     from threading import Event
@@ -27,8 +48,6 @@ if TYPE_CHECKING:
     from cmakeys.spdm.codes import CertificateModel
 
 app = noun_app("Emulate a CMA device, honest or faulty, on a local port.")
-
-Choice = TypeVar("Choice")
 
 _MAX_SLOTS = 8
 _MAX_DEVICES = 256
@@ -90,7 +109,21 @@ def emulate(
         typer.Option("--data-transfer-size", min=42, max=0x28000, metavar="BYTES", help="Largest single message."),
     ] = 0x1200,
     no_chunking: Annotated[bool, typer.Option("--no-chunking", help="Announce no chunking.")] = False,
-    pqc_first: Annotated[bool, typer.Option("--pqc-first", help="Prefer post-quantum to classic signatures.")] = False,
+    pqc_first: Annotated[bool, typer.Option("--pqc-first", help="Prefer post-quantum to classic algorithms.")] = False,
+    sessions: SessionsOption = SessionsName.ENCRYPTED,
+    clear_handshake: ClearOption = False,
+    groups: GroupOption = None,
+    aeads: AeadOption = None,
+    psk_file: PskOption = None,
+    psk_without_context: PskContextOption = False,
+    heartbeat: HeartbeatOption = 0,
+    no_key_update: KeyUpdateOption = False,
+    session_limit: LimitOption = 4,
+    mutual: MutualOption = MutualName.NO,
+    basic_mutual: BasicOption = False,
+    mutual_required: RequiredOption = False,
+    requester_roots: RootOption = None,
+    requester_chain: ChainOption = None,
     faults: Annotated[
         list[str] | None, typer.Option("--fault", metavar="NAME", help="Be faulty in this way. Repeatable.")
     ] = None,
@@ -125,11 +158,28 @@ def emulate(
         from cmakeys.emulator.server import Server
 
         if list_faults:
-            _list_faults(out)
+            list_faults_there_are(out)
             return
         chosen = find_faults(faults or ())
         host, port = _host_and_port(listen, count)
-        blueprint = _blueprint(serial, identity, keys, hashes, versions)
+        options = SessionOptions(
+            sessions,
+            clear_handshake,
+            groups,
+            aeads,
+            psk_file,
+            psk_without_context,
+            heartbeat,
+            no_key_update,
+            session_limit,
+            mutual,
+            basic_mutual,
+            mutual_required,
+            requester_roots,
+            requester_chain,
+            pqc_first,
+        )
+        blueprint = options.provision(_blueprint(serial, identity, keys, hashes, versions))
         blueprint = replace(
             blueprint,
             model=_model(alias),
@@ -142,6 +192,7 @@ def emulate(
                 chunking=not no_chunking,
                 multi_key=_multi_key(multi_key),
                 algorithms=_algorithms(pqc_first),
+                sessions=options.settings(),
             ),
         )
         authority, seats = _build(vendor, blueprint, chosen, transport, count, pki_dir)
@@ -154,28 +205,10 @@ def emulate(
             allow_other_hosts=allow_other_hosts,
         )
         with _interruption() as leaving, server:
-            _announce(out, server, authority, blueprint, chosen, pki_dir)
+            announce(out, server, authority, blueprint, chosen, pki_dir)
             if ready_file is not None:
                 _write_ready(ready_file, server)
             _serve(server, leaving)
-
-
-def _list_faults(out: Output) -> None:
-    from cmakeys.emulator.faults import FAULTS
-
-    out.data = [
-        {
-            "name": fault.name,
-            "description": fault.description,
-            "where": fault.where,
-            "outcome": fault.outcome,
-            "step": fault.step,
-            "since": str(fault.since),
-        }
-        for fault in FAULTS.values()
-    ]
-    rows = [(fault.name, fault.expectation, fault.description) for fault in FAULTS.values()]
-    out.table(("FAULT", "MUST BE", "WHAT THE DEVICE DOES"), rows)
 
 
 def _host_and_port(listen: str, count: int) -> tuple[str, int]:
@@ -211,13 +244,13 @@ def _blueprint(
             named = None if identity == "none" else PciIdentity.parse(identity)
         except CertificateProblem as error:
             raise UsageProblem(error.message, object="--identity", hint=error.hint) from error
-    settings = DeviceSettings(versions=tuple(sorted(_pick("--version", versions, known_versions) or tuple(Version))))
+    settings = DeviceSettings(versions=tuple(sorted(pick("--version", versions, known_versions) or tuple(Version))))
     if hashes:
-        settings = DeviceSettings(versions=settings.versions, hashes=_pick("--hash", hashes, known_hashes))
+        settings = DeviceSettings(versions=settings.versions, hashes=pick("--hash", hashes, known_hashes))
     return Blueprint(
         serial=serial,
         identity=named,
-        key_types=_pick("--key", keys, key_types) or (KeyType.ECDSA_P384,),
+        key_types=pick("--key", keys, key_types) or (KeyType.ECDSA_P384,),
         settings=settings,
     )
 
@@ -225,15 +258,6 @@ def _blueprint(
 def _hash_name(name: str) -> str:
     """SHA_384 is sha384 and SHA3_384 sha3-384."""
     return name.lower().replace("sha_", "sha").replace("_", "-")
-
-
-def _pick(option: str, names: list[str] | None, known: Mapping[str, Choice]) -> tuple[Choice, ...]:
-    from cmakeys.errors import UsageProblem
-
-    for name in names or ():
-        if name not in known:
-            raise UsageProblem(f"{name} is not known", object=option, hint=f"one of {', '.join(known)}")
-    return tuple(known[name] for name in dict.fromkeys(names or ()))
 
 
 def _model(alias: bool) -> CertificateModel:
@@ -285,7 +309,7 @@ def _build(
     authority = store.vendor(vendor, key_type) if store else VendorAuthority.create(vendor, key_type)
     seats = []
     for number in range(count):
-        one = replace(blueprint, serial=_serial(blueprint.serial, number))
+        one = replace(blueprint, serial=serial_of(blueprint.serial, number))
         if store is not None:
             requests = device_requests(one)
             kept = {
@@ -295,50 +319,6 @@ def _build(
         device = build_device(authority, one, faults)
         seats.append(Seat(device, framing, transport is TransportName.BARE_TCP, line_fault(faults)))
     return authority, seats
-
-
-def _serial(serial: str, number: int) -> str:
-    """The first device has the serial number given, the others have a number behind it."""
-    return f"{serial}-{number}" if number else serial
-
-
-def _announce(
-    out: Output,
-    server: Server,
-    authority: VendorAuthority,
-    blueprint: Blueprint,
-    faults: Sequence[Fault],
-    pki_dir: Path | None,
-) -> None:
-    root = authority.certificate
-    name = blueprint.identity.san_string() if blueprint.identity else "none"
-    urls = [place.url for place in server.places]
-    out.data = {
-        "addresses": urls,
-        "root_sha256": root.fingerprint,
-        "root_file": pki_dir / "root.pem" if pki_dir else None,
-        "vendor": authority.name,
-        "serials": [_serial(blueprint.serial, number) for number in range(len(urls))],
-        "identity": name,
-        "model": blueprint.model.name.lower(),
-        "faults": [fault.name for fault in faults],
-    }
-    source = f"{pki_dir / 'root.pem'}" if pki_dir else f"--from-device '{urls[0]}'"
-    lines = [
-        *(f"listening on {url}" for url in urls),
-        f"vendor       {authority.name}, serial {blueprint.serial}",
-        f"keys         {', '.join(key_type.value for key_type in blueprint.key_types)},"
-        f" {blueprint.model.name.lower()} certificates, slots {', '.join(map(str, blueprint.slots))}",
-        f"PCIe name    {name}",
-        f"root         sha256 {root.fingerprint}",
-        *(f"fault        {fault.name}: {fault.description}; must be {fault.expectation}" for fault in faults),
-        f"trust it     cmakeys roots add {source} --fingerprint {root.fingerprint}",
-        f"check it     cmakeys check '{urls[0]}'",
-    ]
-    out.show(*lines)
-    if out.json:
-        for line in lines:
-            out.say(line)
 
 
 def _write_ready(path: Path, server: Server) -> None:

@@ -35,7 +35,7 @@ from cmakeys.spdm.messages.encapsulated import (
 from cmakeys.spdm.messages.session_control import KeyUpdate, KeyUpdateAck
 from cmakeys.spdm.signing import Context, SignatureProblem, Statement, verify_statement
 from cmakeys.spdm.wire import Reader, WireError
-from cmakeys.x509.bundle import MAX_CHAIN_SIZE
+from cmakeys.x509.bundle import MAX_CHAIN_SIZE, MAX_LARGE_CHAIN_SIZE
 
 _ENCAPSULATED = 8
 """Bytes that carry an encapsulated response."""
@@ -193,6 +193,7 @@ class _Portions:
         self._large = self._version >= Version.V14 and bool(talk.requester_flags & Capability.LARGE_RESP)
         room = talk.room(_ENCAPSULATED + _CERTIFICATE_HEADER)
         self._length = max(1, min(room, _MAX_PORTION))
+        self._limit = MAX_LARGE_CHAIN_SIZE if self._large else MAX_CHAIN_SIZE
         self.structure = b""
         self.complete = False
 
@@ -208,8 +209,8 @@ class _Portions:
         if not 0 < len(answer.portion) <= self._length:
             raise reader.fail(f"a portion of {len(answer.portion)} bytes where {self._length} were asked for")
         self.structure += answer.portion
-        if len(self.structure) > MAX_CHAIN_SIZE:
-            raise reader.fail(f"a chain of more than {MAX_CHAIN_SIZE} bytes")
+        if len(self.structure) > self._limit:
+            raise reader.fail(f"a chain of more than {self._limit} bytes")
         self.complete = answer.remainder == 0
 
 

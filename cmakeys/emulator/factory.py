@@ -7,7 +7,7 @@ before, so that a device keeps its identity over restarts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cmakeys.emulator.device import Device
 from cmakeys.emulator.faults import Fault, LineFault, Substitution
@@ -19,6 +19,7 @@ from cmakeys.emulator.measurements import INDEX_FIRMWARE, MeasurementSet, standa
 from cmakeys.emulator.pki import DeviceCredentials, DeviceRequest, VendorAuthority
 from cmakeys.emulator.settings import DeviceSettings
 from cmakeys.spdm.codes import CertificateModel
+from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.identity import PciIdentity
 
 DEFAULT_IDENTITY = PciIdentity(0x1B36, 0x0010, 0x010802, 0x02, 0x1AF4, 0x1100)
@@ -27,7 +28,10 @@ DEFAULT_IDENTITY = PciIdentity(0x1B36, 0x0010, 0x010802, 0x02, 0x1AF4, 0x1100)
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """The device to build. `slots` are slot numbers; each gets a chain of its own for every key type."""
+    """The device to build. `slots` are slot numbers; each gets a chain of its own for every key type.
+
+    `psks`, `requester_roots` and `requester_chain` are those of `Hardware`.
+    """
 
     serial: str = "0001"
     identity: PciIdentity | None = DEFAULT_IDENTITY
@@ -39,6 +43,9 @@ class Blueprint:
     include_root: bool = True
     settings: DeviceSettings = DeviceSettings()
     credentials: Mapping[int, tuple[DeviceCredentials, ...]] | None = None
+    psks: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+    requester_roots: tuple[Certificate, ...] = ()
+    requester_chain: tuple[Certificate, ...] = ()
 
 
 def build_device(vendor: VendorAuthority, blueprint: Blueprint, faults: Sequence[Fault] = ()) -> Device:
@@ -55,7 +62,10 @@ def build_device(vendor: VendorAuthority, blueprint: Blueprint, faults: Sequence
     blueprint = _with_measured_firmware(blueprint, measurements)
     slots = _credentials(vendor, blueprint, faults)
     lies = Lies([lie for fault in faults for lie in fault.lies()])
-    return Device(Hardware(slots, settings, measurements, lies))
+    hardware = Hardware(slots, settings, measurements, lies)
+    hardware.psks = blueprint.psks
+    hardware.requester_roots, hardware.requester_chain = blueprint.requester_roots, blueprint.requester_chain
+    return Device(hardware)
 
 
 def line_fault(faults: Sequence[Fault]) -> LineFault | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cmakeys.errors import EvidenceProblem
 from cmakeys.spdm.algorithms import HashFunction
 from cmakeys.spdm.messages.certificates import push_chain_structure
-from cmakeys.x509.bundle import SpdmChain
+from cmakeys.x509.bundle import MAX_LARGE_CHAIN_SIZE, SpdmChain
 from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.chain import check_root_hash, check_signatures, check_structure, find_anchor
 
@@ -33,7 +33,7 @@ class RequesterIdentity:
     @classmethod
     def read(cls, structure: bytes, function: HashFunction, anchors: Sequence[Certificate]) -> RequesterIdentity:
         """Judge a chain structure. Raises `EvidenceProblem` for one that is broken or not anchored."""
-        chain = SpdmChain.parse(structure, function.size, "requester's chain")
+        chain = SpdmChain.parse(structure, function.size, "requester's chain", max_size=MAX_LARGE_CHAIN_SIZE)
         certificates = chain.certificates
         anchor = find_anchor(certificates, list(anchors)) if anchors else None
         faults = [
