@@ -21,6 +21,7 @@ app = typer.Typer(
     cls=Nouns,
     name="cmakeys",
     invoke_without_command=True,
+    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

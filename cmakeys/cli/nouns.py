@@ -56,8 +56,13 @@ NOUNS: tuple[Noun, ...] = (
     Noun("evidence", "cmakeys.cli.evidence", "Keep what a device said, look at it, and judge it again anywhere."),
     Noun("revocation", "cmakeys.cli.revocation", "Keep lists of what vendors have revoked, and fetch them when asked."),
     Noun("image", "cmakeys.cli.image", "Bake roots into what a machine boots from, and look at what is in there."),
+    Noun("spdm", "cmakeys.cli.spdm", "Look at the protocol itself: what a device speaks, and what was said."),
     Noun("emulate", "cmakeys.cli.emulate", "Emulate a CMA device, honest or faulty, on a local port.", verbs=False),
     Noun("config", "cmakeys.cli.config", "Show the settings in effect, and the file that each comes from."),
+    Noun("schema", "cmakeys.cli.schema", "Show the schema of the JSON that a verb prints.", verbs=False),
+    Noun(
+        "completion", "cmakeys.cli.completion", "Let the shell complete nouns, verbs, options and names.", verbs=False
+    ),
 )
 
 

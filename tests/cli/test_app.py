@@ -143,11 +143,7 @@ def test_control_characters_of_the_command_line_are_escaped(capsys: pytest.Captu
     [("cmakeys sam", "sample"), ("cmakeys sample sh", "show"), ("cmakeys sample show --js", "--json")],
 )
 def test_completion_reaches_nouns_verbs_and_options(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, offered: str
+    capsys: pytest.CaptureFixture[str], line: str, offered: str
 ) -> None:
-    monkeypatch.setenv("_CMAKEYS_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", line)
-    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
-    with pytest.raises(SystemExit):
-        main([])
-    assert capsys.readouterr().out.split() == [offered]
+    assert main(["completion", "bash", "--", *line.split()[1:]]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [offered]

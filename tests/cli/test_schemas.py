@@ -332,6 +332,8 @@ SUCCESSES: Mapping[str, Arguments] = {
     "image-inspect": lambda stage: (initrd(stage), "--against", *stage.trusting()),
     "emulate": lambda _stage: ("--list-faults",),
     "config-show": lambda stage: stage.sysroot,
+    "schema": lambda _stage: ("roots", "add"),
+    "completion": lambda _stage: ("bash", "roots", "s"),
 }
 """Arguments with which each verb succeeds, by the name of its schema."""
 
@@ -389,6 +391,8 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "image-inspect": (1, lambda stage: (garbage(stage), *stage.sysroot)),
     "emulate": (3, lambda _stage: ("--fault", "none-such")),
     "config-show": (2, misconfigured),
+    "schema": (3, lambda _stage: ("roots", "nonsense")),
+    "completion": (2, lambda _stage: ("csh",)),
 }
 """The same for a failure, with the exit code."""
 
