@@ -78,7 +78,5 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise from_oserror(error, str(path)) from error
     if len(data) > MAX_FILE:
-        raise EvidenceProblem(
-            f"more than {MAX_FILE} bytes", object=str(path), hint="this is not the file that is meant"
-        )
+        raise EvidenceProblem("more than 1 MiB", object=str(path), hint="this is another file than was meant")
     return data
