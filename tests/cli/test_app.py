@@ -13,6 +13,7 @@ import typer
 from cmakeys import __version__
 from cmakeys.cli import nouns
 from cmakeys.cli.app import main
+from cmakeys.cli.completing import candidates
 from cmakeys.cli.nouns import NOUNS, LazyNoun, Noun, noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import verb
@@ -142,8 +143,5 @@ def test_control_characters_of_the_command_line_are_escaped(capsys: pytest.Captu
     ("line", "offered"),
     [("cmakeys sam", "sample"), ("cmakeys sample sh", "show"), ("cmakeys sample show --js", "--json")],
 )
-def test_completion_reaches_nouns_verbs_and_options(
-    capsys: pytest.CaptureFixture[str], line: str, offered: str
-) -> None:
-    assert main(["completion", "bash", "--", *line.split()[1:]]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [offered]
+def test_completion_reaches_nouns_verbs_and_options(line: str, offered: str) -> None:
+    assert [one.value for one in candidates(line.split()[1:]).words] == [offered]
