@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cmakeys.emulator.application import answer_application
 from cmakeys.emulator.attestation import answer_certificate, answer_challenge, answer_digests, answer_measurements
 from cmakeys.emulator.authentication import (
     answer_deliver_encapsulated_response,
@@ -126,24 +127,31 @@ class Device:
             self.talk.sessions.end(session)
 
     def _respond_in_session(self, record: bytes) -> bytes | None:
-        sessions, lies = self.talk.sessions, self.hardware.lies
-        session = sessions.addressed_by(record)
+        session = self.talk.sessions.addressed_by(record)
         if session is None:
             return None
+        binding = session.channel.binding
         try:
-            message = session.channel.binding.unwrap(session.open(record))
-            octets = self._speak(message, session.talk) if len(message) >= HEADER_LENGTH else b""
+            application = session.open(record)
         except RecordProblem:
             session.over = True
-            octets = session.talk.error(Refusal(ErrorCode.DECRYPT_ERROR))
-        except WireError:
-            return None
-        answer = None
-        if octets:
-            answer = lies.record(session.seal(session.channel.binding.wrap(octets)), session.talk)
+            answer: bytes | None = binding.wrap(session.talk.error(Refusal(ErrorCode.DECRYPT_ERROR)))
+        else:
+            answer = self._apply(application, session.talk, binding)
+        if answer is not None:
+            answer = self.hardware.lies.record(session.seal(answer), session.talk)
         session.settle()
-        sessions.all()
+        self.talk.sessions.all()
         return answer or None
+
+    def _apply(self, application: bytes, talk: Conversation, binding: Binding) -> bytes | None:
+        """The application data that answers that of a record; None for no answer at all."""
+        try:
+            message = binding.unwrap(application)
+        except WireError:
+            return answer_application(binding, application)
+        octets = self._speak(message, talk) if len(message) >= HEADER_LENGTH else b""
+        return binding.wrap(octets) if octets else None
 
     def _speak(self, message: bytes, talk: Conversation) -> bytes:
         lies = self.hardware.lies

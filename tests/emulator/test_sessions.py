@@ -400,6 +400,29 @@ def test_with_nothing_to_ask_the_device_says_so(version: Version, code: ErrorCod
     assert raw_inside(talk, session, delivered).code == ErrorCode.UNEXPECTED_REQUEST
 
 
+# -- application data ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [("01 87 00 02", "01 07 00 02 00 01"), ("01 80 00 04 aa", "01 00 00 04 05"), ("01 80 02 02", "01 00 02 02 05")],
+)
+def test_a_session_carries_other_protocols_over_mctp(asked: str, answered: str) -> None:
+    talk = converse(session_device(), binding=Binding.MCTP)
+    session = talk.open().session
+    assert talk.run(session.application(bytes.fromhex(asked), 1.0)).hex(" ") == answered
+    use(talk, session)
+
+
+@pytest.mark.parametrize("binding", [Binding.MCTP, Binding.TCP])
+@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\x00\x00\x02", b"\x7e\x80\x00\x02\x00"])
+def test_application_data_that_is_nobodys_is_not_answered(data: bytes, binding: Binding) -> None:
+    talk = converse(session_device(), binding=binding)
+    session = talk.open().session
+    assert talk.device.respond(session._sealer.seal(data), secured=True) is None
+    talk.inside(session, session.requester.digests())
+
+
 # -- what may be asked when ------------------------------------------------------------------------------------------
 
 
