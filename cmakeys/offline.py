@@ -1,32 +1,28 @@
-"""Judging many files of evidence, in this process or on any `concurrent.futures.Executor`.
+"""What saved evidence is held against, as one value that can be sent to another process or machine.
 
-A `Bench` is everything that the files are held against, as one value that can be sent to another process or machine;
-a file goes in and a verdict comes out, or the problem that kept it from being read. No file ends the run.
+The bytes of a file go in and a verdict comes out, or the problem that kept it from being read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
+from datetime import UTC, datetime
+from functools import cached_property
 
-from cmakeys.errors import CmakeysError
-from cmakeys.evidence.formats import read_evidence
+from cmakeys.evidence.formats import ChainFile, evidence_of
 from cmakeys.roots.rootset import RootSet
 from cmakeys.verify.clock import Recorded
 from cmakeys.verify.policy import Policy
 from cmakeys.verify.review import review
 from cmakeys.verify.verdict import Verdict
 from cmakeys.verify.verifier import verify
-from cmakeys.witness import kernel_witness
+from cmakeys.witness import Witness, kernel_witness
 from cmakeys.x509.revocation import RevocationRecords
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bench:
-    """What every file is judged by; `chain` goes with attestation reports, `now` is the time of the whole run.
+    """What all evidence is judged by; `chain` goes with attestation reports, `now` is the time of the whole run.
 
     `recorded` is the newest thing recorded on the machine whose time it is, None for a time that somebody chose.
     """
@@ -34,19 +30,19 @@ class Bench:
     rootset: RootSet
     policy: Policy
     now: datetime
-    chain: Path | None = None
+    chain: ChainFile | None = None
     expected_nonce: bytes | None = None
     recorded: Recorded | None = None
     revocation: RevocationRecords = field(default_factory=RevocationRecords)
 
-    def judge(self, file: Path) -> Verdict | CmakeysError:
-        """The verdict on one file, or why it could not be read."""
-        try:
-            evidence = read_evidence(file, self.chain)
-        except CmakeysError as problem:
-            return problem
+    def judge(self, data: bytes, source: str, modified: float | None = None) -> Verdict:
+        """The verdict on evidence of any form; `modified` is when it was written, in seconds of the epoch.
+
+        Raises a `CmakeysError` that names `source` where the bytes are no evidence.
+        """
+        written = self.now if modified is None else datetime.fromtimestamp(modified, UTC)
+        evidence = evidence_of(data, source, self.chain, collected_at=written)
         facts = review(evidence)
-        witness = kernel_witness(self.rootset, self.policy.kernel_view, sysfs=None)
         return verify(
             evidence,
             self.rootset,
@@ -56,13 +52,13 @@ class Bench:
             recorded=self.recorded,
             revocation=self.revocation,
             facts=facts,
-            kernel=witness(facts.certificates, evidence.device),
+            kernel=self._witness(facts.certificates, evidence.device),
         )
 
+    def __getstate__(self) -> dict[str, object]:
+        """Only the fields travel: a kernel is asked where the evidence is judged."""
+        return {name: value for name, value in self.__dict__.items() if name != "_witness"}
 
-def judge_files(
-    bench: Bench, files: Sequence[Path], executor: Executor | None = None
-) -> Iterator[tuple[Path, Verdict | CmakeysError]]:
-    """Judge each file, in order; on `executor` where one is given."""
-    results = map(bench.judge, files) if executor is None else executor.map(bench.judge, files, chunksize=16)
-    return zip(files, results, strict=True)
+    @cached_property
+    def _witness(self) -> Witness:
+        return kernel_witness(self.rootset, self.policy.kernel_view, sysfs=None)

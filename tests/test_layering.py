@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "cmakeys").rglob("*.py"))
 FLOORS = (
     {"errors", "files", "lock", "__init__"},
-    {"x509", "spdm", "transports"},
+    {"x509", "spdm", "transports", "stamped"},
     {"devices", "roots", "emulator", "revocation"},
     {"evidence", "keyring", "images", "bindguard"},
     {"verify"},
     {"witness"},
     {"check", "clock", "config", "offline", "revocation"},
-    {"standing", "running", "eventlog"},
+    {"standing", "running", "eventlog", "fleet"},
     {"status", "dependants", "enrolling"},
     {"doctor"},
     {"reports"},

@@ -1,54 +1,42 @@
-"""Many files are judged alike in one process and in several, and none ends the run."""
+"""A bench judges bytes of any form, and travels to other processes as a value."""
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+import pickle
 from pathlib import Path
 
 import pytest
 
 from cmakeys.errors import CmakeysError
 from cmakeys.evidence import archive
-from cmakeys.offline import Bench, judge_files
-from cmakeys.verify.policy import Policy
+from cmakeys.evidence.formats import UnknownForm
+from cmakeys.offline import Bench
+from cmakeys.verify.policy import KernelViewRule, Policy
 from cmakeys.verify.verdict import Outcome
 from tests.evidence.loopback import NOW, attest, credentials, device
 from tests.verify.cases import roots
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> list[Path]:
-    names = [tmp_path / name for name in ("good.json", "none.json", "bad.json", "broken.json")]
-    archive.save(attest(), names[0])
-    archive.save(attest(device(credentials(authority="Impostor"))), names[2])
-    names[3].write_text("{}")
-    return names
-
-
-def outcomes(bench: Bench, files: list[Path], executor: ProcessPoolExecutor | None = None) -> list[object]:
-    return [
-        result.code if isinstance(result, CmakeysError) else result.outcome
-        for _, result in judge_files(bench, files, executor)
-    ]
-
-
-EXPECTED = [Outcome.TRUSTED, "not-found", Outcome.REJECTED, "document"]
-
-
-def test_each_file_has_its_result_in_order(files: list[Path]) -> None:
+def test_bytes_are_judged_and_what_is_no_evidence_is_named() -> None:
     bench = Bench(roots(), Policy(), NOW)
-    assert outcomes(bench, files) == EXPECTED
-    assert outcomes(bench, []) == []
+    assert bench.judge(archive.encode(attest()), "good.json").outcome is Outcome.TRUSTED
+    impostor = archive.encode(attest(device(credentials(authority="Impostor"))))
+    assert bench.judge(impostor, "bad.json").outcome is Outcome.REJECTED
+    with pytest.raises(CmakeysError, match=r"broken\.json"):
+        bench.judge(b"{}", "broken.json")
+    with pytest.raises(UnknownForm, match=r"empty\.json"):
+        bench.judge(b"", "empty.json")
 
 
-def test_another_process_comes_to_the_same_results(files: list[Path]) -> None:
-    bench = Bench(roots(), Policy(), NOW)
-    outcomes(bench, files)  # so that the roots were used here before they travel
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        assert outcomes(bench, files, executor) == EXPECTED
+def test_a_bench_that_was_used_still_travels() -> None:
+    bench = Bench(roots(), Policy(kernel_view=KernelViewRule.OFF), NOW)
+    evidence = archive.encode(attest())
+    verdict = bench.judge(evidence, "a")
+    there: Bench = pickle.loads(pickle.dumps(bench))  # noqa: S301 our own
+    assert there == bench
+    assert there.judge(evidence, "a") == verdict
 
 
-def test_the_expected_nonce_holds_for_every_file(files: list[Path]) -> None:
+def test_the_expected_nonce_holds_for_all_evidence(tmp_path: Path) -> None:
     bench = Bench(roots(), Policy(), NOW, expected_nonce=bytes(32))
-    assert outcomes(bench, files)[0] is Outcome.REJECTED
+    assert bench.judge(archive.encode(attest()), str(tmp_path)).outcome is Outcome.REJECTED

@@ -7,6 +7,7 @@ verdict, not in doubts about the file.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,13 +25,36 @@ class UnknownForm(EvidenceProblem):
     code = "unknown-form"
 
 
+@dataclass(frozen=True, slots=True)
+class ChainFile:
+    """A file with the certificate chain that goes with attestation reports: its name, for messages, and its bytes."""
+
+    source: str
+    data: bytes
+
+    @classmethod
+    def read(cls, path: Path) -> ChainFile:
+        """Read it. Raises what `archive.read_file` does."""
+        return cls(str(path), archive.read_file(path, nvidia.MAX_CHAIN_TEXT))
+
+
 def read_evidence(path: Path, chain: Path | None = None) -> Evidence:
     """The evidence in a file; `chain` is the certificate chain that goes with a vendor's report.
 
-    Raises an `EvidenceProblem` for a file that does not hold what its form promises, `UsageProblem` for a report
-    without a chain, and other members of `EnvironmentProblem` when a file cannot be read.
+    Raises what `evidence_of` does, and other members of `EnvironmentProblem` when a file cannot be read.
     """
-    data, source = archive.read_file(path), str(path)
+    data = archive.read_file(path)
+    return evidence_of(
+        data, str(path), ChainFile.read(chain) if chain is not None else None, collected_at=_modified(path)
+    )
+
+
+def evidence_of(data: bytes, source: str, chain: ChainFile | None = None, *, collected_at: datetime) -> Evidence:
+    """The evidence in the bytes of the file `source`.
+
+    `collected_at` holds for a report, which itself does not say when it was made. Raises an `EvidenceProblem` for bytes
+    that do not hold what their form promises, and `UsageProblem` for a report without a chain.
+    """
     if data.lstrip()[:1] == b"{":
         if _is_recording(data):
             return recording.evidence_of(Recording.parse(data, source))
@@ -45,13 +69,7 @@ def read_evidence(path: Path, chain: Path | None = None) -> Evidence:
         raise UsageProblem(
             "an attestation report needs its certificate chain", object=source, hint="give it with --chain FILE"
         )
-    return nvidia.evidence_of(
-        data,
-        archive.read_file(chain, nvidia.MAX_CHAIN_TEXT),
-        device=source,
-        chain_source=str(chain),
-        collected_at=_modified(path),
-    )
+    return nvidia.evidence_of(data, chain.data, device=source, chain_source=chain.source, collected_at=collected_at)
 
 
 def _is_recording(data: bytes) -> bool:
@@ -64,7 +82,7 @@ def _is_recording(data: bytes) -> bool:
 
 
 def _modified(path: Path) -> datetime:
-    """When the file was written: a report itself does not say when it was made."""
+    """When the file was written."""
     try:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except OSError as error:
