@@ -15,8 +15,6 @@ from cmakeys.bindguard.files import (
     LIST,
     RULES,
     WANTS,
-    FileState,
-    contents,
     inspect,
     install,
     parse_guard,
@@ -26,6 +24,7 @@ from cmakeys.bindguard.files import (
     render_rules,
 )
 from cmakeys.errors import EnvironmentProblem, NotFound, Refused
+from cmakeys.stamped import FileState
 
 GUARD = Guard.of(
     ("0108", "02"),
@@ -105,7 +104,7 @@ def test_an_edited_file_is_kept_until_force(tmp_path: Path) -> None:
 
 
 def test_the_rules_are_what_udev_can_read() -> None:
-    lines = [line for line in contents(GUARD)[RULES].decode().splitlines() if not line.startswith("#")]
+    lines = [line for line in render_rules(GUARD).decode().splitlines() if not line.startswith("#")]
     labels, targets = set(), []
     for number, line in enumerate(lines):
         assert "".join(TOKEN.split(line)[::3]).strip(", ") == "", line
