@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCED = ("images/data/dracut-hook", "images/data/initramfs-conf")
+SOURCED = ("images/data/dracut-hook", "images/data/initramfs-conf", "images/data/hooks/mkinitcpio-conf")
 """Those that another script sources; which shell that is, the first line cannot say."""
+
+BASH = ("mkinitcpio-conf",)
+"""Those of them that bash sources."""
 
 
 def scripts() -> list[Path]:
@@ -19,8 +22,10 @@ def scripts() -> list[Path]:
     return [path for path in files if path.read_bytes()[:40].split(b"\n")[0].endswith((b"/sh", b"bash", b" sh"))]
 
 
-def test_the_loader_is_among_them() -> None:
-    assert {"load", "init.sh", "run"} <= {path.name for path in scripts()}
+def test_the_loader_and_the_hooks_are_among_them() -> None:
+    assert {"load", "init.sh", "run", "dracut-module-setup.sh", "initramfs-hook", "kernel-install"} <= {
+        path.name for path in scripts()
+    }
 
 
 @pytest.mark.parametrize(
@@ -29,6 +34,7 @@ def test_the_loader_is_among_them() -> None:
 def test_the_linter_has_nothing_to_say(path: Path) -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("the linter of shell scripts, shellcheck, is not installed")
-    shell = ["--shell", "sh"] if not path.read_bytes().startswith(b"#!") or b"busybox" in path.read_bytes()[:20] else []
+    named = path.read_bytes().startswith(b"#!") and b"busybox" not in path.read_bytes()[:20]
+    shell = [] if named else ["--shell", "bash" if path.name in BASH else "sh"]
     run = subprocess.run(["shellcheck", *shell, str(path)], capture_output=True, text=True, check=False, timeout=60)
     assert run.stdout + run.stderr == ""

@@ -22,6 +22,8 @@ from jsonschema import Draft202012Validator
 from cmakeys.cli.app import main
 from cmakeys.emulator.pki import VendorAuthority
 from cmakeys.images.bake import Request, image
+from cmakeys.images.generators import Generator
+from cmakeys.images.hooks import install
 from cmakeys.keyring.cma import open_keyring
 from cmakeys.roots.deny import DenyEntry, DenyKind, entry_about
 from cmakeys.roots.record import render_pem
@@ -278,6 +280,26 @@ def initrd(stage: Stage) -> str:
     return str(stage.file("initrd", made.cpio()))
 
 
+def hooked(stage: Stage) -> Sequence[str]:
+    """A tree where dracut has its hook."""
+    install(stage.folder, Generator.DRACUT, (), force=False, dry_run=False)
+    return "--for", "dracut"
+
+
+def rehooked(stage: Stage) -> Sequence[str]:
+    """One where somebody has edited it since."""
+    words = hooked(stage)
+    with (stage.folder / "usr/lib/dracut/modules.d/70cmakeys/cmakeys.sh").open("a") as file:
+        file.write("# mine\n")
+    return words
+
+
+def unhooked(stage: Stage) -> Sequence[str]:
+    """One where something else is in its place."""
+    stage.folder.joinpath("usr/lib/dracut/modules.d/70cmakeys/cmakeys.sh").mkdir(parents=True)
+    return "--for", "dracut"
+
+
 SUCCESSES: Mapping[str, Arguments] = {
     "status": Stage.session,
     "doctor": lambda stage: (*stage.sysfs(), *stage.sysroot),
@@ -330,6 +352,9 @@ SUCCESSES: Mapping[str, Arguments] = {
     "policy-bind-guard": lambda stage: ("install", "--class", "0108", *stage.sysroot),
     "image-bake": lambda stage: ("--with-keyctl", *baked(stage), *stage.trusting()),
     "image-inspect": lambda stage: (initrd(stage), "--against", *stage.trusting()),
+    "image-hooks-install": lambda stage: ("--for", "dracut", "--for", "systemd", *stage.sysroot),
+    "image-hooks-status": lambda stage: (*hooked(stage), *stage.sysroot),
+    "image-hooks-remove": lambda stage: (*hooked(stage), *stage.sysroot),
     "emulate": lambda _stage: ("--list-faults",),
     "config-show": lambda stage: stage.sysroot,
     "schema": lambda _stage: ("roots", "add"),
@@ -389,6 +414,9 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "policy-bind-guard": (3, lambda stage: ("run", *stage.sysroot, *stage.sysfs())),
     "image-bake": (3, lambda stage: ("--with-keyctl", *baked(stage), *stage.sysroot)),
     "image-inspect": (1, lambda stage: (garbage(stage), *stage.sysroot)),
+    "image-hooks-install": (8, lambda stage: (*rehooked(stage), *stage.sysroot)),
+    "image-hooks-status": (8, lambda stage: (*unhooked(stage), *stage.sysroot)),
+    "image-hooks-remove": (8, lambda stage: (*rehooked(stage), *stage.sysroot)),
     "emulate": (3, lambda _stage: ("--fault", "none-such")),
     "config-show": (2, misconfigured),
     "schema": (3, lambda _stage: ("roots", "nonsense")),
