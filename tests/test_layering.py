@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "cmakeys").rglob("*.py"))
 FLOORS = (
     {"errors", "files", "lock", "__init__"},
-    {"x509", "spdm", "transports", "stamped"},
+    {"x509", "spdm", "transports", "stamped", "ownership"},
     {"devices", "roots", "emulator", "revocation"},
-    {"evidence", "keyring", "images", "bindguard"},
+    {"evidence", "keyring", "images", "bindguard", "schedule"},
     {"verify"},
     {"witness"},
     {"check", "clock", "config", "offline", "revocation"},

@@ -165,6 +165,21 @@ def naming_a_place(stage: Stage) -> Sequence[str]:
     return "--dry-run", *stage.sysroot
 
 
+def scheduled(stage: Stage) -> Sequence[str]:
+    assert stage.machine.run("schedule", "install").code == 0
+    return stage.sysroot
+
+
+def edited_schedule(stage: Stage) -> Sequence[str]:
+    stage.file("etc/cron.d/cmakeys", b"# mine\n")
+    return stage.sysroot
+
+
+def unreadable_schedule(stage: Stage) -> Sequence[str]:
+    (stage.folder / "etc/cron.d/cmakeys").mkdir(parents=True)
+    return stage.sysroot
+
+
 def misconfigured(stage: Stage) -> Sequence[str]:
     stage.file("etc/cmakeys/cmakeys.yaml", b"policy: {clok: now}\n")
     return stage.sysroot
@@ -349,6 +364,9 @@ SUCCESSES: Mapping[str, Arguments] = {
     "evidence-show": lambda stage: stage.recorded()[:1],
     "evidence-pcap": lambda stage: (stage.recorded()[1], "-o", str(stage.folder / "out.pcap")),
     "evidence-verify": lambda stage: (*stage.recorded(), "--root", stage.pem, *stage.sysroot),
+    "spdm-probe": lambda stage: (stage.url, *stage.sysroot),
+    "spdm-slots": lambda stage: (stage.url, "--dump", str(stage.folder / "dump"), *stage.sysroot),
+    "spdm-trace": lambda stage: (stage.recorded()[1], "--octets"),
     "policy-bind-guard": lambda stage: ("install", "--class", "0108", *stage.sysroot),
     "image-bake": lambda stage: ("--with-keyctl", *baked(stage), *stage.trusting()),
     "image-inspect": lambda stage: (initrd(stage), "--against", *stage.trusting()),
@@ -357,6 +375,9 @@ SUCCESSES: Mapping[str, Arguments] = {
     "image-hooks-remove": lambda stage: (*hooked(stage), *stage.sysroot),
     "emulate": lambda _stage: ("--list-faults",),
     "config-show": lambda stage: stage.sysroot,
+    "schedule-install": lambda stage: stage.sysroot,
+    "schedule-remove": scheduled,
+    "schedule-status": scheduled,
     "schema": lambda _stage: ("roots", "add"),
     "completion": lambda _stage: ("bash", "roots", "s"),
 }
@@ -411,6 +432,9 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "evidence-show": (1, lambda stage: (garbage(stage),)),
     "evidence-pcap": (1, lambda stage: (garbage(stage), "-o", str(stage.folder / "out.pcap"))),
     "evidence-verify": (1, lambda stage: (garbage(stage), *stage.recorded(), *stage.sysroot)),
+    "spdm-probe": (6, lambda stage: ("tcp://127.0.0.1:1", "--timeout", "1", *stage.sysroot)),
+    "spdm-slots": (6, lambda stage: ("tcp://127.0.0.1:1", "--timeout", "1", *stage.sysroot)),
+    "spdm-trace": (1, lambda stage: (garbage(stage),)),
     "policy-bind-guard": (3, lambda stage: ("run", *stage.sysroot, *stage.sysfs())),
     "image-bake": (3, lambda stage: ("--with-keyctl", *baked(stage), *stage.sysroot)),
     "image-inspect": (1, lambda stage: (garbage(stage), *stage.sysroot)),
@@ -419,6 +443,9 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "image-hooks-remove": (8, lambda stage: (*rehooked(stage), *stage.sysroot)),
     "emulate": (3, lambda _stage: ("--fault", "none-such")),
     "config-show": (2, misconfigured),
+    "schedule-install": (2, lambda stage: ("--when", "%h", *stage.sysroot)),
+    "schedule-remove": (8, edited_schedule),
+    "schedule-status": (8, unreadable_schedule),
     "schema": (3, lambda _stage: ("roots", "nonsense")),
     "completion": (2, lambda _stage: ("csh",)),
 }

@@ -1,0 +1,180 @@
+"""When and how checks run by themselves, and the files that say so to systemd or to cron.
+
+There is one plan: installing it takes the files of the other kind away, so that no device is asked twice a night. What
+comes from the command line goes into files that root's programs read, so every value is held to a narrow form first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from enum import Enum
+from importlib import resources
+from pathlib import Path
+
+from cmakeys import __version__
+from cmakeys.errors import Refused, UsageProblem
+from cmakeys.ownership import changeable_by_others
+from cmakeys.stamped import FileState, FileStatus, OurFile, OurLink, inspect, install, remove
+
+UNITS = "etc/systemd/system"
+SERVICE, TIMER = "cmakeys-check.service", "cmakeys-check.timer"
+CRON = "etc/cron.d/cmakeys"
+DEVICES = "/sys/devices"
+"""The folder under which every PCI function's configuration space and switches really are."""
+
+SEARCHED = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin")
+HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108 named because they are refused
+"""Folders that a service in its sandbox does not have."""
+
+CRON_WORDS = {"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 * * 0"}
+
+_CALENDAR = re.compile(r"[A-Za-z0-9*][A-Za-z0-9 *:./,~+_-]{0,127}")
+_CRON_FIELD = re.compile(r"[0-9A-Za-z*,/-]{1,64}")
+_PATH = re.compile(r"/[A-Za-z0-9._/+@-]{1,255}")
+
+
+class Kind(Enum):
+    """Who starts the checks."""
+
+    SYSTEMD = "systemd"
+    CRON = "cron"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is run and when: `when` in systemd's or cron's own words, `delay` the most minutes that are waited besides.
+
+    `grace` is that of `cmakeys check`. Into `metrics` each check puts its report for Prometheus. `network` lets the
+    service reach devices at addresses of the network.
+    """
+
+    kind: Kind = Kind.SYSTEMD
+    when: str = "daily"
+    delay: int = 60
+    grace: int = 3
+    metrics: Path | None = None
+    network: bool = False
+    program: str = "cmakeys"
+
+    def __post_init__(self) -> None:
+        if self.kind is Kind.CRON:
+            fields = CRON_WORDS.get(self.when, self.when).split(" ")
+            if len(fields) != 5 or not all(map(_CRON_FIELD.fullmatch, fields)):
+                hint = "hourly, daily, weekly, or cron's five fields: '30 2 * * *'"
+                raise UsageProblem("not a time for cron", object=self.when, hint=hint)
+        elif not _CALENDAR.fullmatch(self.when):
+            hint = "an expression of systemd.time(7): daily, or '*-*-* 02:30'"
+            raise UsageProblem("not a time for systemd", object=self.when, hint=hint)
+        if self.metrics is not None and (not _PATH.fullmatch(str(self.metrics)) or ".." in self.metrics.parts):
+            hint = "an absolute path of letters, digits and . _ + @ -"
+            raise UsageProblem("not a path that can stand in a unit", object=str(self.metrics), hint=hint)
+        if self.program != "cmakeys" and not _PATH.fullmatch(self.program):
+            raise UsageProblem("not a path that can stand in a unit", object=self.program)
+
+    @property
+    def command(self) -> str:
+        """The command line that is run."""
+        log = "journal" if self.kind is Kind.SYSTEMD else "syslog"
+        words = [self.program, "check", "--all", "--quiet", "--log", log, "--grace", str(self.grace)]
+        if self.metrics is not None:
+            words += ["--format", "prometheus", "--output", str(self.metrics)]
+        return " ".join(words)
+
+
+def files(plan: Plan) -> tuple[OurFile, ...]:
+    """The files of a plan."""
+    if plan.kind is Kind.CRON:
+        seconds = str(max(plan.delay * 60, 1))
+        when = CRON_WORDS.get(plan.when, plan.when)
+        return (OurFile(CRON, _filled("cron", WHEN=when, SECONDS=seconds, COMMAND=plan.command)),)
+    writable = DEVICES if plan.metrics is None else f"{DEVICES} {plan.metrics.parent}"
+    service = _filled(
+        SERVICE,
+        COMMAND=plan.command,
+        WRITABLE=writable,
+        FAMILIES="AF_UNIX AF_INET AF_INET6" if plan.network else "AF_UNIX",
+        NETWORK="PrivateNetwork=no" if plan.network else "PrivateNetwork=yes\nIPAddressDeny=any",
+    )
+    timer = _filled(TIMER, WHEN=plan.when, DELAY=str(plan.delay))
+    return OurFile(f"{UNITS}/{SERVICE}", service), OurFile(f"{UNITS}/{TIMER}", timer)
+
+
+LINK = OurLink(f"{UNITS}/timers.target.wants/{TIMER}", f"../{TIMER}")
+_ANY = {
+    Kind.SYSTEMD: ((OurFile(f"{UNITS}/{SERVICE}", None), OurFile(f"{UNITS}/{TIMER}", None)), (LINK,)),
+    Kind.CRON: ((OurFile(CRON, None),), ()),
+}
+"""The files and links of each kind, whatever is in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The files that were, or would be, written and removed."""
+
+    written: tuple[Path, ...] = ()
+    removed: tuple[Path, ...] = ()
+
+
+def install_plan(sysroot: Path, plan: Plan, *, force: bool, dry_run: bool) -> Change:
+    """Write what is missing or another, and take away what is of the other kind.
+
+    Raises `Refused` for a file that somebody edited, unless `force`; then nothing was changed.
+    """
+    other = Kind.CRON if plan.kind is Kind.SYSTEMD else Kind.SYSTEMD
+    links = (LINK,) if plan.kind is Kind.SYSTEMD else ()
+    if not dry_run:
+        install(sysroot, files(plan), links, force=force, dry_run=True)
+        remove(sysroot, *_ANY[other], force=force, dry_run=True)
+    removed = remove(sysroot, *_ANY[other], force=force, dry_run=dry_run)
+    return Change(install(sysroot, files(plan), links, force=force, dry_run=dry_run), removed)
+
+
+def remove_plan(sysroot: Path, *, force: bool, dry_run: bool) -> Change:
+    """Take the files of both kinds away. Raises as `install_plan` does."""
+    everything = tuple(file for kind in Kind for file in _ANY[kind][0])
+    return Change(removed=remove(sysroot, everything, (LINK,), force=force, dry_run=dry_run))
+
+
+def inspect_plan(sysroot: Path) -> tuple[FileStatus, ...]:
+    """How the files of both kinds stand; one that another version wrote is out of date."""
+    everything = tuple(file for kind in Kind for file in _ANY[kind][0])
+    return tuple(map(_of_this_version, inspect(sysroot, everything, (LINK,))))
+
+
+def _of_this_version(one: FileStatus) -> FileStatus:
+    if one.state is FileState.OUTDATED and one.version == __version__:
+        return FileStatus(one.path, FileState.CURRENT, one.version)
+    return one
+
+
+def find_program(sysroot: Path, own: Path) -> str:
+    """The `cmakeys` that is run: that of the tree where systemd and cron look, else, on the machine itself, `own`.
+
+    In a tree that has none yet, it is the name alone. Raises `Refused` for one that somebody else than root can change,
+    since root runs it, or that the sandbox hides.
+    """
+    for folder in SEARCHED:
+        if (sysroot / folder / "cmakeys").exists():
+            return f"/{folder}/cmakeys"
+    return "cmakeys" if sysroot.resolve() != Path("/") else check_program(own)
+
+
+def check_program(own: Path) -> str:
+    """A program of this machine that root may run from a service. Raises as `find_program` does."""
+    place = Path(os.path.abspath(own))  # noqa: PTH100 resolving would leave a virtual environment
+    hint = "install cmakeys for the whole system, or name another one with --program"
+    if str(place).startswith(HIDDEN):
+        raise Refused("a service does not see what is in this folder", object=str(place), hint=hint)
+    reason = changeable_by_others(place)
+    if reason:
+        raise Refused(f"root would run it, and {reason}", object=str(place), hint=hint)
+    return str(place)
+
+
+def _filled(name: str, **values: str) -> bytes:
+    text = (resources.files("cmakeys.schedule") / "data" / name).read_text("utf-8")
+    for key, value in values.items():
+        text = text.replace(f"@{key}@", value)
+    return text.encode()
