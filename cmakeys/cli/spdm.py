@@ -13,6 +13,7 @@ from cmakeys.cli.options import Json
 from cmakeys.cli.output import verb
 
 app = noun_app("Look at the protocol itself: what a device speaks, and what was said.")
+spdm_probe.register(app)
 
 
 @app.command("trace")
@@ -55,6 +56,3 @@ def trace(
         out.show("", f"{sum(not one.whole for one in spoken)} messages, {shut} unopened, {problems} with a problem")
         if shut and secrets is None:
             out.say("the records of a session open with its secrets: --secrets FILE")
-
-
-spdm_probe.register(app)
