@@ -75,11 +75,13 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """The command line that is run."""
+        """The command line that is run. Cron mails what it prints, so that is news only."""
         log = "journal" if self.kind is Kind.SYSTEMD else "syslog"
-        words = [self.program, "check", "--all", "--quiet", "--log", log, "--grace", str(self.grace)]
+        words = [self.program, "check", "--all", "--log", log, "--grace", str(self.grace)]
         if self.metrics is not None:
             words += ["--format", "prometheus", "--output", str(self.metrics)]
+        elif self.kind is Kind.CRON:
+            words += ["--quiet", "--changed-only"]
         return " ".join(words)
 
 

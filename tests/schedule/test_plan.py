@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmakeys.cli.app import main
-from cmakeys.errors import NotFound, Refused, UsageProblem
+from cmakeys.errors import ExitCode, NotFound, Refused, UsageProblem
 from cmakeys.schedule.plan import (
     CRON,
     LINK,
@@ -107,7 +107,14 @@ def test_the_state_of_every_file_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_the_command_is_one_that_can_be_typed(kind: Kind) -> None:
+@pytest.mark.parametrize("measured", [False, True])
+def test_the_command_fails_for_nothing_but_want_of_devices(kind: Kind, measured: bool, tmp_path: Path) -> None:
+    plan = Plan(kind, metrics=tmp_path / "cmakeys.prom" if measured else None)
+    assert main([*plan.command.split()[1:], "--sysroot", str(tmp_path)]) == ExitCode.NOTHING_MATCHED
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_command_has_what_the_plan_says(kind: Kind) -> None:
     plan = Plan(kind, metrics=Path("/var/lib/node/cmakeys.prom"), grace=5, program="/usr/bin/cmakeys")
     program, *words = plan.command.split()
     verb, rest = typed(words)
@@ -276,7 +283,7 @@ def test_in_a_tree_nothing_of_this_machine_is_told(tmp_path: Path, capsys: pytes
     assert main(["schedule", "install", "--cron", "--when", "30 2 * * *", "--sysroot", str(tmp_path)]) == 0
     line = (tmp_path / CRON).read_text().splitlines()[-1]
     assert line.startswith("30 2 * * * root ")
-    assert line.endswith("exec cmakeys check --all --quiet --log syslog --grace 3")
+    assert line.endswith("exec cmakeys check --all --log syslog --grace 3 --quiet --changed-only")
     assert re.sub(r"\\%", "", line).count("%") == 0
     assert main(["schedule", "install", "--when", "no time", "--sysroot", str(tmp_path), "--cron"]) == 2
     assert "not a time" in capsys.readouterr().err
