@@ -69,10 +69,11 @@ def answer_certificate(talk: Conversation, reader: Reader) -> bytes:
     request = GetCertificate.pull(reader)
     if request.large and not talk.flags & Capability.LARGE_RESP:
         raise Refusal(ErrorCode.INVALID_REQUEST)
-    if request.version >= Version.V13 and request.param2 & _SLOT_SIZE_REQUESTED:
-        raise Refusal(ErrorCode.INVALID_REQUEST)  # only for devices with SET_CERT_CAP
     chain = talk.slot(request.slot)
     total = len(chain.structure)
+    if request.version >= Version.V13 and request.param2 & _SLOT_SIZE_REQUESTED:
+        # How much fits the slot: no more than is in it, as nothing can be written to it.
+        request = replace(request, offset=0, length=0)
     if request.offset >= total:
         raise Refusal(ErrorCode.INVALID_REQUEST)
     if not request.large and total > _MAX_PORTION:

@@ -191,7 +191,7 @@ class Device:
             return
         if talk.state == State.NOT_STARTED:
             raise Refusal(ErrorCode.UNEXPECTED_REQUEST)
-        if version not in settings.versions or (talk.version is not None and version != talk.version):
+        if version not in settings.versions or version != (_settled_version(talk) or version):
             raise Refusal(ErrorCode.VERSION_MISMATCH)
         if code not in set(RequestCode):
             raise Refusal(ErrorCode.INVALID_REQUEST)
@@ -225,7 +225,7 @@ class Device:
         if len(message) < HEADER_LENGTH or message[1] not in set(RequestCode):
             raise Refusal(ErrorCode.INVALID_REQUEST)
         code = RequestCode(message[1])
-        if talk.version is not None and message[0] != talk.version and code != RequestCode.GET_VERSION:
+        if message[0] != (_settled_version(talk) or message[0]) and code != RequestCode.GET_VERSION:
             raise Refusal(ErrorCode.VERSION_MISMATCH)
         service = SERVICES.get(code)
         settled = talk.state in (State.NEGOTIATED, State.HANDSHAKE, State.SESSION)
@@ -247,6 +247,11 @@ class Device:
             raise Refusal(ErrorCode.INVALID_REQUEST)
         deferred, talk.deferred = talk.deferred, None
         return self._process(deferred, talk)
+
+
+def _settled_version(talk: Conversation) -> Version | None:
+    """The version that CAPABILITIES has settled; what was asked for in vain before it settles nothing."""
+    return talk.version if talk.state is not State.AFTER_VERSION else None
 
 
 def _usable(service: Service | None, talk: Conversation, version: int) -> bool:

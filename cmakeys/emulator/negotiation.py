@@ -46,6 +46,8 @@ def answer_capabilities(talk: Conversation, reader: Reader) -> bytes:
     """CAPABILITIES; settles version, flags and sizes."""
     request = GetCapabilities.pull(reader)
     version, settings = request.version, talk.hardware.settings
+    # Also an ERROR to this request carries the version that it asks for.
+    talk.version = version
     _check_requester(request)
     if talk.binding is None:
         settings = replace(settings, sessions=None)
@@ -57,7 +59,7 @@ def answer_capabilities(talk: Conversation, reader: Reader) -> bytes:
         block = _supported_algorithms(talk, version)
     if version >= Version.V12:
         talk.limit, talk.max_message_size = request.data_transfer_size, request.max_message_size
-    talk.version = talk.transcript.version = version
+    talk.transcript.version = version
     talk.flags, talk.requester_flags = flags, request.flags
     maximum = settings.max_message_size if settings.chunking else settings.data_transfer_size
     answer = Capabilities(
@@ -95,6 +97,7 @@ def _check_requester(request: GetCapabilities) -> None:
         not identity and bool(flags & (Capability.CHAL | Capability.MUT_AUTH)),
         bool(flags & Capability.MUT_AUTH) and not flags & (Capability.CHAL | Capability.KEY_EX),
         flags & MULTI_KEY == MULTI_KEY,
+        version == Version.V11 and bool(flags & Capability.MUT_AUTH) and not flags & Capability.ENCAP,
     ]
     if version >= Version.V12:
         transfer, maximum = request.data_transfer_size, request.max_message_size

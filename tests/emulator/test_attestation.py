@@ -19,8 +19,10 @@ from cmakeys.spdm.codes import (
     RequestCode,
     Version,
 )
+from cmakeys.spdm.messages.certificates import CertificateResponse, GetCertificate
 from cmakeys.spdm.messages.measurements import RAW_REQUESTED
 from cmakeys.spdm.signing import verify_statement
+from cmakeys.spdm.wire import Reader
 from tests.emulator.conftest import IDENTITY, credentials, device_of, vendor
 from tests.emulator.driver import NONCE, Answered, Driver
 
@@ -39,6 +41,14 @@ def test_a_certificate_request_of_no_bytes_tells_the_size() -> None:
     driver = Driver(device_of(), Version.V12).connect()
     assert driver.portion(0, 0, 0).remainder == len(driver.chain())
     assert driver.portion(0, 0, 0).portion == b""
+
+
+@pytest.mark.parametrize(("version", "portion"), [(Version.V12, 16), (Version.V13, 0)])
+def test_the_size_of_a_slot_is_told_since_1_3(version: Version, portion: int) -> None:
+    driver = Driver(device_of(), version).connect()
+    request = GetCertificate(version, 0, 0, 16, param2=1).push()
+    answer = CertificateResponse.pull(Reader(driver.send(request), "CERTIFICATE"))
+    assert (len(answer.portion), answer.remainder) == (portion, len(driver.chain()) - portion)
 
 
 def test_the_large_form_gives_the_same_chain() -> None:

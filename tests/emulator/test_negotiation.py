@@ -15,6 +15,7 @@ from cmakeys.spdm.codes import (
     Capability,
     CertificateModel,
     ErrorCode,
+    ResponseCode,
     Version,
 )
 from cmakeys.spdm.messages.capabilities import Capabilities, GetCapabilities
@@ -111,6 +112,26 @@ def test_a_requester_that_contradicts_itself_is_refused(flags: Capability, trans
     device.respond(GetVersion().push())
     ask = GetCapabilities(Version.V12, flags, 20, transfer, maximum)
     assert error_of(device.respond(ask.push()))[1] == ErrorCode.INVALID_REQUEST
+
+
+def test_what_was_asked_in_vain_settles_nothing_but_the_version_of_its_error() -> None:
+    device = device_of()
+    device.respond(GetVersion().push())
+    bad = GetCapabilities(Version.V12, Capability.KEY_EX, 20, 0x1000, 0x1000)
+    assert error_of(device.respond(bad.push())) == (0x12, ErrorCode.INVALID_REQUEST, 0)
+    good = device.respond(GetCapabilities(Version.V13, Capability(0), 20, 0x1000, 0x1000).push())
+    assert good is not None
+    assert good[:2] == bytes.fromhex("1361")
+
+
+@pytest.mark.parametrize(("version", "refused"), [(Version.V11, True), (Version.V12, False)])
+def test_mutual_authentication_needs_encapsulation_in_1_1_only(version: Version, *, refused: bool) -> None:
+    device = device_of()
+    device.respond(GetVersion().push())
+    ask = GetCapabilities(version, Capability.CERT | Capability.CHAL | Capability.MUT_AUTH, 20, 0x1000, 0x1000)
+    answer = device.respond(ask.push())
+    assert answer is not None
+    assert (answer[1] == ResponseCode.ERROR) is refused
 
 
 def test_version_lists_every_version_the_device_speaks() -> None:
