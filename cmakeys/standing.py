@@ -88,6 +88,11 @@ class Finding:
         return replace(self.verdict, outcome=self.standing.outcome, summary=self.standing.remark)
 
     @property
+    def seen(self) -> Observation | None:
+        """What was seen of the device in this check, or else when it passed last."""
+        return self.judgement.observation or _read(self.memory.observed)
+
+    @property
     def quiet(self) -> bool:
         """Whether there is nothing to tell whoever wants to hear of trouble only."""
         return self.outcome is Outcome.TRUSTED and not self.standing.changes and not self._recovered
@@ -194,6 +199,12 @@ def state_outcome(state: str) -> Outcome | None:
     """The outcome of a state; None for text that is none."""
     word = state.partition(" ")[0]
     return next((outcome for outcome in Outcome if outcome.value == word), None)
+
+
+def state_steps(state: str) -> frozenset[int]:
+    """The steps that fail or warn in a state; none for text that is no state."""
+    numbers = ",".join(state.split(" ")[1:3]).split(",")
+    return frozenset(int(number) for number in numbers if number.isascii() and number.isdecimal())
 
 
 def _numbers(steps: Iterable[Step]) -> str:

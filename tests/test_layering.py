@@ -22,6 +22,7 @@ FLOORS = (
     {"status", "dependants", "enrolling"},
     {"doctor"},
     {"reports"},
+    {"callouts"},
     {"cli"},
     {"__main__"},
 )

@@ -38,7 +38,7 @@ TimeoutOption = Annotated[
 
 
 class Form(Enum):
-    """For whom an answer is: a person, a program, a stream of them, or one of three kinds of systems."""
+    """For whom an answer is: a person, a program, a stream of them, one of three kinds of systems, or a browser."""
 
     TEXT = "text"
     JSON = "json"
@@ -46,6 +46,7 @@ class Form(Enum):
     NAGIOS = "nagios"
     PROMETHEUS = "prometheus"
     JUNIT = "junit"
+    HTML = "html"
 
 
 class Log(Enum):
@@ -64,7 +65,7 @@ def check(
     all_devices: Annotated[bool, typer.Option("--all", help="Check every enrolled device.")] = False,
     form: Annotated[
         Form | None,
-        typer.Option("--format", metavar="FORM", help="text, json, jsonl, nagios, prometheus or junit."),
+        typer.Option("--format", metavar="FORM", help="text, json, jsonl, nagios, prometheus, junit or html."),
     ] = None,
     nagios: Annotated[bool, typer.Option("--nagios", help="Answer as a monitoring plugin does.")] = False,
     output: Annotated[
@@ -87,6 +88,10 @@ def check(
     unreachable_critical: Annotated[
         bool, typer.Option("--unreachable-critical", help="With --nagios, take unreachable for critical, not unknown.")
     ] = False,
+    hooks: Annotated[
+        Path | None, typer.Option("--hooks", metavar="DIR", help="Run the hooks in DIR, not in /etc/cmakeys/hooks.")
+    ] = None,
+    no_hooks: Annotated[bool, typer.Option("--no-hooks", help="Run no hooks.")] = False,
     timeout: TimeoutOption = None,
     jobs: Annotated[
         int | None,
@@ -112,6 +117,7 @@ def check(
         from cmakeys.cli.dates import a_date
         from cmakeys.cli.eventlogging import write_log
         from cmakeys.cli.forms import Answered, Shown, answer, answer_failure, choose
+        from cmakeys.cli.hooking import hook_folder, run_hooks
         from cmakeys.devices.register import Register
         from cmakeys.errors import CmakeysError, from_oserror
         from cmakeys.reports.standing import unfinished_text
@@ -120,6 +126,7 @@ def check(
 
         how = Shown(choose(form, json=json, nagios=nagios), quiet, changed_only, unreachable_critical)
         since_when = None if since is None else a_date(since, "--since")
+        folder = hook_folder(sysroot, hooks, none=no_hooks or dry_run)
         if output is not None:
             out.into(output)
         try:
@@ -141,12 +148,16 @@ def check(
                     _keep(out, lambda: register.record(history(found)))
                 if not dry_run:
                     _keep(out, lambda: write_log(log, sysroot, found, run.unfinished))
+                if folder is not None and keeps:
+                    news = found if since is None else findings(results, memories, grace=grace)
+                    _keep(out, lambda: run_hooks(out, news, memories, folder, log, sysroot))
         except (CmakeysError, OSError) as error:
             problem = from_oserror(error, str(error.filename or "")) if isinstance(error, OSError) else error
             if not answer_failure(out, problem, how.form):
                 raise
             return
-        answer(out, Answered(found, held_against.now, time.monotonic() - started, run.unfinished), how)
+        seconds = time.monotonic() - started
+        answer(out, Answered(found, held_against.now, seconds, run.unfinished, held_against.rootset), how)
 
 
 def _wanted(register: Register, words: Sequence[str], *, all_devices: bool) -> tuple[Target, ...]:

@@ -8,15 +8,24 @@ from pathlib import Path
 
 from cmakeys.cli.check import Log
 from cmakeys.eventlog import JOURNAL, SYSLOG, send
-from cmakeys.reports.events import events, journal_datagram, syslog_datagram
+from cmakeys.reports.events import Event, events, hook_events, journal_datagram, syslog_datagram
 from cmakeys.running import Mark
 from cmakeys.standing import Finding
 
 
 def write_log(log: Log, sysroot: Path, findings: Sequence[Finding], unfinished: Mark | None) -> None:
     """Log a run where it was asked for. Raises `EnvironmentProblem` when that cannot be done."""
+    _write(log, sysroot, events(findings, unfinished))
+
+
+def log_hooks(log: Log, sysroot: Path, problems: Sequence[str]) -> None:
+    """Log hooks that were not run or failed. Raises as `write_log` does."""
+    _write(log, sysroot, hook_events(problems))
+
+
+def _write(log: Log, sysroot: Path, entries: Sequence[Event]) -> None:
     match log:
         case Log.JOURNAL:
-            send(sysroot / JOURNAL, [journal_datagram(event) for event in events(findings, unfinished)])
+            send(sysroot / JOURNAL, [journal_datagram(event) for event in entries])
         case Log.SYSLOG:
-            send(sysroot / SYSLOG, [syslog_datagram(event, os.getpid()) for event in events(findings, unfinished)])
+            send(sysroot / SYSLOG, [syslog_datagram(event, os.getpid()) for event in entries])

@@ -40,6 +40,7 @@ class Kind(Enum):
     DEVICE_STANDING = "2327dd2af16c4ac5ab62e51ef4b9e6cd"
     CHECK_FINISHED = "e3e6326918844955bcd50ec7eda95aa2"
     CHECK_UNFINISHED = "282a93414b4f4f7eb646d6ef55f48d66"
+    HOOK_FAILED = "cee7a905aa0845fe8a0b7af0d975cf94"
 
 
 class Priority(IntEnum):
@@ -77,6 +78,11 @@ def events(findings: Sequence[Finding], unfinished: Mark | None) -> tuple[Event,
     return (*found, _finished(findings))
 
 
+def hook_events(problems: Sequence[str]) -> tuple[Event, ...]:
+    """Hooks that were not run or failed, each as one entry."""
+    return tuple(Event(Kind.HOOK_FAILED, Priority.WARNING, (printable(problem),)) for problem in problems)
+
+
 def _event(one: Finding) -> Event:
     standing = one.standing
     kind, priority = _NEW[one.outcome]
@@ -86,10 +92,11 @@ def _event(one: Finding) -> Event:
         kind, priority = Kind.DEVICE_CHANGED, Priority.NOTICE
     words = state_texts(one) or [f"is {one.outcome.value}"]
     message = printable(f"{one.name} {words[0]}: {one.counted.summary}")
-    return Event(kind, priority, (message, *map(printable, standing.changes)), tuple(_fields(one)))
+    return Event(kind, priority, (message, *map(printable, standing.changes)), tuple(device_fields(one)))
 
 
-def _fields(one: Finding) -> Iterator[tuple[str, str]]:
+def device_fields(one: Finding) -> Iterator[tuple[str, str]]:
+    """What a program is told about a device: names, some of them several times, and values."""
     verdict, standing = one.verdict, one.standing
     yield "CMAKEYS_DEVICE", one.name
     yield "CMAKEYS_ADDRESS", verdict.device

@@ -38,7 +38,12 @@ def check_lines(
     run: Sequence[Finding], shown: Sequence[Finding], unfinished: Mark | None, errors: Sequence[CmakeysError]
 ) -> list[dict[str, object]]:
     """A check as one object for each device to be shown, and one about the run at the end."""
-    return [*({"schema": DEVICE_SCHEMA, **_finding(one)} for one in shown), _run(run, unfinished, errors)]
+    return [*map(device_line, shown), _run(run, unfinished, errors)]
+
+
+def device_line(one: Finding) -> dict[str, object]:
+    """One device as such an object."""
+    return {"schema": DEVICE_SCHEMA, **_finding(one)}
 
 
 def failed_line(error: CmakeysError) -> dict[str, object]:

@@ -52,6 +52,7 @@ def test_the_message_ids_never_change() -> None:
         "DEVICE_STANDING": "2327dd2af16c4ac5ab62e51ef4b9e6cd",
         "CHECK_FINISHED": "e3e6326918844955bcd50ec7eda95aa2",
         "CHECK_UNFINISHED": "282a93414b4f4f7eb646d6ef55f48d66",
+        "HOOK_FAILED": "cee7a905aa0845fe8a0b7af0d975cf94",
     }
 
 
