@@ -12,6 +12,7 @@ from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, Sysroot
 from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
+from cmakeys.schedule.plan import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,10 @@ def install(
     metrics: Annotated[
         Path | None, typer.Option("--metrics", metavar="FILE", help="Write a report for Prometheus to FILE.")
     ] = None,
-    network: Annotated[bool, typer.Option("--network", help="Let the service reach devices on the network.")] = False,
+    reach: Annotated[
+        list[Reach] | None,
+        typer.Option("--reach", metavar="WHAT", help="Open the sandbox for network, mctp or nvme devices too."),
+    ] = None,
     program: Annotated[
         Path | None, typer.Option("--program", metavar="FILE", help="The cmakeys to run, where it is another one.")
     ] = None,
@@ -58,7 +62,15 @@ def install(
             command = find_program(sysroot, Path(sys.argv[0]))
         else:
             command = check_program(program) if sysroot == SYSTEM else str(program)
-        plan = Plan(Kind.CRON if cron else Kind.SYSTEMD, when, delay, grace, metrics, network, command)
+        plan = Plan(
+            Kind.CRON if cron else Kind.SYSTEMD,
+            when,
+            delay,
+            grace,
+            metrics,
+            frozenset(reach or ()) | _needed(sysroot),
+            command,
+        )
         live = sysroot == SYSTEM and systemd.is_running() and not dry_run
         data = _show(out, install_plan(sysroot, plan, force=force, dry_run=dry_run), dry_run=dry_run)
         out.data = {"kind": plan.kind, "command": plan.command, **data}
@@ -99,19 +111,23 @@ def status(sysroot: Sysroot = SYSTEM, json: Json = False) -> None:
         from cmakeys.cli.options import state_directory
         from cmakeys.devices.register import Register
         from cmakeys.schedule import systemd
-        from cmakeys.schedule.plan import CRON, LINK, inspect_plan
+        from cmakeys.schedule.plan import CRON, LINK, inspect_plan, reach_in, reach_of
         from cmakeys.stamped import FileState
 
         found = inspect_plan(sysroot)
         there = {str(one.path.relative_to(sysroot)) for one in found if one.state is not FileState.ABSENT}
         kinds = [kind for kind, place in (("systemd", LINK.place), ("cron", CRON)) if place in there]
-        newest = Register(state_directory(sysroot, None)).newest()
+        register = Register(state_directory(sysroot, None))
+        newest = register.newest()
+        opened = reach_in(sysroot)
+        cut_off = [one.name for one in register.devices() if opened is not None and reach_of(one.address) - opened]
         following = systemd.next_run() if sysroot == SYSTEM and "systemd" in kinds and systemd.is_running() else ""
         out.data = {
             "kinds": kinds,
             "files": [{"path": one.path, "state": one.state} for one in found],
             "last": newest,
             "next": following or None,
+            "cut_off": cut_off,
         }
         for one in found:
             out.show(f"{one.path}: {one.state.value}")
@@ -124,8 +140,20 @@ def status(sysroot: Sysroot = SYSTEM, json: Json = False) -> None:
             out.show(f"next: {following}")
         if newest is not None:
             out.show(f"last entry in the register: {newest:%Y-%m-%d %H:%M} UTC")
+        for name in cut_off:
+            out.warn("the sandbox of the service keeps it out of reach", object=name, hint="cmakeys schedule install")
         if any(one.state in (FileState.OUTDATED, FileState.EDITED) for one in found):
             out.warn("files are not as this version writes them", hint="look at them, then: cmakeys schedule install")
+
+
+def _needed(sysroot: Path) -> frozenset[Reach]:
+    """What the sandbox must be opened for, for the devices that are enrolled."""
+    from cmakeys.cli.options import state_directory
+    from cmakeys.devices.register import Register
+    from cmakeys.schedule.plan import reach_of
+
+    devices = Register(state_directory(sysroot, None)).devices()
+    return frozenset().union(*(reach_of(device.address) for device in devices))
 
 
 def _show(out: Output, change: Change, *, dry_run: bool) -> dict[str, object]:

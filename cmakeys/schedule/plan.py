@@ -16,7 +16,7 @@ from pathlib import Path
 from cmakeys import __version__
 from cmakeys.errors import Refused, UsageProblem
 from cmakeys.ownership import changeable_by_others
-from cmakeys.stamped import FileState, FileStatus, OurFile, OurLink, inspect, install, remove
+from cmakeys.stamped import FileState, FileStatus, OurFile, OurLink, inspect, install, read_ours, remove
 
 UNITS = "etc/systemd/system"
 SERVICE, TIMER = "cmakeys-check.service", "cmakeys-check.timer"
@@ -35,6 +35,23 @@ _CRON_FIELD = re.compile(r"[0-9A-Za-z*,/-]{1,64}")
 _PATH = re.compile(r"/[A-Za-z0-9._/+@-]{1,255}")
 
 
+class Reach(Enum):
+    """What the sandbox is opened for, because a device is asked by that way; configuration space always is."""
+
+    NETWORK = "network"
+    MCTP = "mctp"
+    NVME = "nvme"
+
+
+_BY_SCHEME = {"emu": Reach.NETWORK, "tcp": Reach.NETWORK, "mctp": Reach.MCTP, "nvme": Reach.NVME}
+
+
+def reach_of(address: str) -> frozenset[Reach]:
+    """What a device at this address needs."""
+    found = _BY_SCHEME.get(address.partition(":")[0])
+    return frozenset({found} if found else ())
+
+
 class Kind(Enum):
     """Who starts the checks."""
 
@@ -46,8 +63,8 @@ class Kind(Enum):
 class Plan:
     """What is run and when: `when` in systemd's or cron's own words, `delay` the most minutes that are waited besides.
 
-    `grace` is that of `cmakeys check`. Into `metrics` each check puts its report for Prometheus. `network` lets the
-    service reach devices at addresses of the network.
+    `grace` is that of `cmakeys check`. Into `metrics` each check puts its report for Prometheus. `reach` is what the
+    sandbox is opened for.
     """
 
     kind: Kind = Kind.SYSTEMD
@@ -55,7 +72,7 @@ class Plan:
     delay: int = 60
     grace: int = 3
     metrics: Path | None = None
-    network: bool = False
+    reach: frozenset[Reach] = frozenset()
     program: str = "cmakeys"
 
     def __post_init__(self) -> None:
@@ -85,6 +102,16 @@ class Plan:
         return " ".join(words)
 
 
+_OPENED = {Reach.NETWORK: "AF_INET AF_INET6", Reach.MCTP: "AF_MCTP", Reach.NVME: "DeviceAllow=char-nvme rw"}
+"""The words in the unit by which each is known again."""
+
+
+def reach_in(sysroot: Path) -> frozenset[Reach] | None:
+    """What the sandbox of the installed service is opened for; None where there is none of ours, unedited."""
+    found = read_ours(sysroot, f"{UNITS}/{SERVICE}")
+    return None if found is None else frozenset(reach for reach in Reach if _OPENED[reach].encode() in found.body)
+
+
 def files(plan: Plan) -> tuple[OurFile, ...]:
     """The files of a plan."""
     if plan.kind is Kind.CRON:
@@ -92,12 +119,16 @@ def files(plan: Plan) -> tuple[OurFile, ...]:
         when = CRON_WORDS.get(plan.when, plan.when)
         return (OurFile(CRON, _filled("cron", WHEN=when, SECONDS=seconds, COMMAND=plan.command)),)
     writable = DEVICES if plan.metrics is None else f"{DEVICES} {plan.metrics.parent}"
+    opened = {reach: _OPENED[reach] for reach in Reach if reach in plan.reach}
+    network = ["PrivateNetwork=no" if opened.keys() & {Reach.NETWORK, Reach.MCTP} else "PrivateNetwork=yes"]
+    network += [] if Reach.NETWORK in opened else ["IPAddressDeny=any"]
     service = _filled(
         SERVICE,
         COMMAND=plan.command,
         WRITABLE=writable,
-        FAMILIES="AF_UNIX AF_INET AF_INET6" if plan.network else "AF_UNIX",
-        NETWORK="PrivateNetwork=no" if plan.network else "PrivateNetwork=yes\nIPAddressDeny=any",
+        FAMILIES=" ".join(("AF_UNIX", *(words for words in opened.values() if words.startswith("AF_")))),
+        NETWORK="\n".join(network),
+        DEVICES=f"PrivateDevices=no\n{opened[Reach.NVME]}" if Reach.NVME in opened else "PrivateDevices=yes",
     )
     timer = _filled(TIMER, WHEN=plan.when, DELAY=str(plan.delay))
     return OurFile(f"{UNITS}/{SERVICE}", service), OurFile(f"{UNITS}/{TIMER}", timer)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -22,20 +23,25 @@ from cmakeys.schedule.plan import (
     UNITS,
     Kind,
     Plan,
+    Reach,
     check_program,
     files,
     find_program,
     inspect_plan,
     install_plan,
+    reach_in,
+    reach_of,
     remove_plan,
 )
 from cmakeys.stamped import FileState
+from tests.cli.machine import Machine
 from tests.cli.tree import typed
+from tests.workbench import seat, serving, vendor
 
 SYSTEMD = {f"{UNITS}/{SERVICE}", f"{UNITS}/{TIMER}", LINK.place}
 EXPOSURE = 1.0
 """What `systemd-analyze security` says of the service; cmakeys-schedule(8) repeats it."""
-EXPOSURE_WITH_NETWORK = 1.9
+EXPOSURE_WITH_EVERYTHING = 2.3
 
 Changed = tuple[Path, ...]
 
@@ -94,7 +100,7 @@ def test_the_state_of_every_file_is_told(tmp_path: Path) -> None:
         return [one.state.value for one in inspect_plan(tmp_path)]
 
     assert states() == ["absent"] * 4
-    install(tmp_path, Plan(when="hourly", network=True))
+    install(tmp_path, Plan(when="hourly", reach=frozenset(Reach)))
     assert states() == ["current", "current", "absent", "current"]
     service = tmp_path / UNITS / SERVICE
     service.write_bytes(service.read_bytes().replace(b"by cmakeys ", b"by cmakeys 0.0.1+old.", 1))
@@ -163,6 +169,34 @@ def test_a_time_that_is_none_is_refused(kind: Kind, when: str) -> None:
         Plan(kind, when)
 
 
+# -- which way -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "reach"),
+    [
+        ("pci:0000:01:00.0", frozenset()),
+        ("replay:session.jsonl", frozenset()),
+        ("emu://127.0.0.1:2323?transport=mctp", frozenset({Reach.NETWORK})),
+        ("tcp://192.0.2.1", frozenset({Reach.NETWORK})),
+        ("mctp:9", frozenset({Reach.MCTP})),
+        ("nvme:/dev/nvme0", frozenset({Reach.NVME})),
+    ],
+)
+def test_the_way_to_a_device_is_opened_and_no_other(address: str, reach: frozenset[Reach], tmp_path: Path) -> None:
+    assert reach_of(address) == reach
+    install(tmp_path, Plan(reach=reach))
+    assert reach_in(tmp_path) == reach
+    lines = (tmp_path / UNITS / SERVICE).read_text().splitlines()
+    assert ("IPAddressDeny=any" in lines) == (Reach.NETWORK not in reach)
+    assert ("PrivateNetwork=yes" in lines) == (not reach & {Reach.NETWORK, Reach.MCTP})
+    assert ("PrivateDevices=yes" in lines) == (Reach.NVME not in reach)
+
+
+def test_of_a_service_that_is_not_ours_nothing_is_said(tmp_path: Path) -> None:
+    assert reach_in(tmp_path) is None
+
+
 # -- which cmakeys -----------------------------------------------------------------------------------------------------
 
 
@@ -194,14 +228,17 @@ def analyze(*words: str) -> str:
 
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
-    install(tmp_path, Plan(program="/usr/bin/true", metrics=Path("/var/cmakeys.prom")))
+    everything = frozenset(Reach)
+    install(tmp_path, Plan(program="/usr/bin/true", metrics=Path("/var/cmakeys.prom"), reach=everything))
     return tmp_path / UNITS
 
 
 @pytest.mark.system
-@pytest.mark.parametrize(("network", "expected"), [(False, EXPOSURE), (True, EXPOSURE_WITH_NETWORK)])
-def test_the_exposure_of_the_service_is_as_the_manual_says(tmp_path: Path, network: bool, expected: float) -> None:
-    install(tmp_path, Plan(program="/usr/bin/true", network=network))
+@pytest.mark.parametrize(("reach", "expected"), [((), EXPOSURE), (Reach, EXPOSURE_WITH_EVERYTHING)])
+def test_the_exposure_of_the_service_is_as_the_manual_says(
+    tmp_path: Path, reach: Iterable[Reach], expected: float
+) -> None:
+    install(tmp_path, Plan(program="/usr/bin/true", reach=frozenset(reach)))
     said = analyze("security", "--offline=true", "--no-pager", str(tmp_path / UNITS / SERVICE))
     match = re.search(r"Overall exposure level for cmakeys-check.service: ([0-9.]+)", said)
     assert match is not None, said
@@ -298,3 +335,20 @@ def test_the_line_of_cron_is_shell(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-exc", there], capture_output=True, text=True, check=True, timeout=30)
     assert "exec /bin/true check --all" in done.stderr
     assert "sleep 0" in done.stderr
+
+
+@pytest.mark.system
+def test_what_enrolled_devices_need_is_opened_and_what_is_enrolled_later_is_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = Machine(tmp_path, capsys)
+    machine.trust(vendor())
+    assert machine.run("schedule", "install").code == 0
+    assert reach_in(tmp_path) == frozenset()
+    with serving(seat()) as (url,):
+        assert machine.run("devices", "enroll", url, "--name", "gpu0").code == 0
+    said = machine.run("schedule", "status")
+    assert "gpu0: the sandbox of the service keeps it out of reach" in said.err
+    assert machine.run("schedule", "install").code == 0
+    assert reach_in(tmp_path) == frozenset({Reach.NETWORK})
+    assert machine.run("schedule", "status").err == ""
