@@ -25,7 +25,7 @@ from cmakeys.check import (
 from cmakeys.devices.enrolled import EnrolledDevice, Negotiated
 from cmakeys.devices.register import Register
 from cmakeys.emulator.factory import Blueprint, build_device
-from cmakeys.emulator.faults import FAULTS, Fault
+from cmakeys.emulator.faults import FAULTS, Fault, Where
 from cmakeys.emulator.faults import Outcome as Expected
 from cmakeys.emulator.line import Seat
 from cmakeys.emulator.settings import DeviceSettings
@@ -41,6 +41,9 @@ from cmakeys.verify.verdict import Outcome, StepOutcome, Verdict
 from tests.workbench import NOW, conditions, enrolled, faulty, honest, seat, serving, targets_of, vendor
 
 pytestmark = pytest.mark.system
+
+OF_A_CHECK = [fault for fault in FAULTS.values() if fault.where is not Where.SESSIONS]
+"""A check opens no session."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def verdicts(enrolment: EnrolledDevice) -> dict[str, Verdict]:
 
     Framed as MCTP, because DOE pads messages, which mends those that end a byte early.
     """
-    faults = list(FAULTS.values())
+    faults = OF_A_CHECK
     forgetful = replace(enrolment, last=Negotiated())
     with serving(*(replace(seat(fault), framing=Framing.MCTP) for fault in faults)) as urls:
         wanted = [
@@ -70,7 +73,7 @@ def verdicts(enrolment: EnrolledDevice) -> dict[str, Verdict]:
     return {result.target.name: result.verdict for result in results}
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", OF_A_CHECK, ids=lambda fault: fault.name)
 def test_each_fault_is_caught_at_its_step_over_a_real_socket(fault: Fault, verdicts: dict[str, Verdict]) -> None:
     verdict = verdicts[fault.name]
     if fault.outcome is Expected.TOLERATED:

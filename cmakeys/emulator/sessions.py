@@ -69,6 +69,8 @@ class OpenSession:
         self.updating = False
         """A KEY_UPDATE awaits its verification."""
         self.over = False
+        self.keeps_response_key = False
+        """Update its own key in word only: what no honest device does."""
         self._schedule: KeySchedule | None = schedule
         self._awaited: Secrets | None = None
         self._updates = talk.hardware.updates
@@ -141,6 +143,8 @@ class OpenSession:
 
     def update_response_key(self) -> None:
         """The next record of the device is under its next key."""
+        if self.keeps_response_key:
+            return
         current = self._secrets
         self._secrets = Secrets(current.request, current.response.updated(), current.exporter)
         self._sealer.close()

@@ -31,6 +31,8 @@ STEP_OF_REQUEST: dict[RequestCode, int] = {
     RequestCode.HEARTBEAT: STEP_POSSESSION,
     RequestCode.KEY_UPDATE: STEP_POSSESSION,
     RequestCode.END_SESSION: STEP_POSSESSION,
+    RequestCode.GET_ENCAPSULATED_REQUEST: STEP_POSSESSION,
+    RequestCode.DELIVER_ENCAPSULATED_RESPONSE: STEP_POSSESSION,
 }
 """The verification step that a bad answer to each request belongs to."""
 

@@ -8,7 +8,7 @@ from cmakeys.emulator.device import Device
 from cmakeys.emulator.factory import DEFAULT_IDENTITY, Blueprint, build_device
 from cmakeys.emulator.faults import FAULTS, Fault, Outcome, Where, find_faults
 from cmakeys.emulator.flaws import Flaw
-from cmakeys.emulator.lies import certificates, challenge, chunking, measurements, negotiation, patience
+from cmakeys.emulator.lies import certificates, challenge, chunking, measurements, negotiation, patience, sessions
 from cmakeys.emulator.settings import DeviceSettings
 from cmakeys.errors import NotFound
 from cmakeys.spdm.codes import CertificateModel, Version
@@ -16,7 +16,7 @@ from cmakeys.spdm.offer import Offer
 from tests.emulator.conftest import vendor
 from tests.emulator.judge import Enrolment, Judgement, attest, enrol, judge
 
-IN_MESSAGES = [fault for fault in FAULTS.values() if fault.where != Where.LINE]
+IN_MESSAGES = [fault for fault in FAULTS.values() if fault.where not in (Where.LINE, Where.SESSIONS)]
 CASES = [
     (fault, version)
     for fault in IN_MESSAGES
@@ -81,7 +81,7 @@ def test_every_flaw_of_a_certificate_is_a_fault() -> None:
 
 
 def test_no_two_faults_share_a_name_and_all_of_the_list_are_there() -> None:
-    modules = (negotiation, certificates, challenge, measurements, chunking, patience)
+    modules = (negotiation, certificates, challenge, measurements, chunking, patience, sessions)
     assert sum(len(module.FAULTS) for module in modules) == len(FAULTS)
     demanded = """wrong-slot missing-slot-bit two-selection-bits-asym two-selection-bits-hash superset-selection
         overlong-portion zero-portion remainder-change endless-portions nonce-reuse wrong-context-echo
@@ -108,6 +108,9 @@ def test_each_response_has_a_truncated_form() -> None:
         "measurements",
         "chunk-response",
         "chunk-send-ack",
+        "key-exchange-rsp",
+        "finish-rsp",
+        "psk-exchange-rsp",
     }
 
 

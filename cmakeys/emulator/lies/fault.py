@@ -36,6 +36,7 @@ class Where(Enum):
     MEASUREMENTS = "measurements"
     CHUNKS = "chunks"
     PATIENCE = "patience"
+    SESSIONS = "sessions"
     LINE = "line"
 
 
