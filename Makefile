@@ -61,7 +61,7 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/.python
 # What only tests need of the operating system is taken where it can be had: the linters of manual pages and of shell
 # scripts, shells, and what reads and writes archives. Without it, the tests that need it say so. A tool that is not
 # named like its package stands before it.
-TOOLS := mandoc shellcheck cpio dash bzip2 lz4 zstd xz:xz-utils keyctl:keyutils busybox:busybox-static zsh fish
+TOOLS := mandoc shellcheck cpio dash bzip2 lz4 zstd xz:xz-utils keyctl:keyutils busybox:busybox-static zsh fish chromium
 
 # promtool, which reads what we write for Prometheus, comes with a server that would start at once where it is installed:
 # only the program is taken out of the package, and stays in the environment.

@@ -3,8 +3,9 @@
 A verdict is about one moment. Whoever is called at night wants to know something else: did anything change, since when
 is it so, and does a device that was busy once matter already. The rules:
 
-* A device that was not reached counts as what it counted as before, for `grace` checks in a row, and then as
-  unreachable. What was never found out counts as unreachable at once.
+* A device that was not reached counts as what it counted as before, for a `Grace` of checks or of time, and then as
+  unreachable. What was never found out counts as unreachable at once. One that is gone from its bus is not reached
+  either, and that is another state: what hangs and what was taken out call for different people.
 * A state is news when it begins and standing from then on. It is another one when the outcome is another, when other
   steps fail or warn, or when the device differs in another way than before (steps 9, 10 and 13 by their reasons; those
   of the others may hold what is new in every conversation, and would ring every night).
@@ -28,8 +29,11 @@ from cmakeys.devices.enrolled import CheckRecord, Memory
 from cmakeys.devices.register import Register
 from cmakeys.errors import EvidenceProblem
 from cmakeys.evidence.fields import read_json
+from cmakeys.grace import Grace, since as silent_since
 from cmakeys.verify.observation import Observation, differences
 from cmakeys.verify.verdict import Outcome, Step, Verdict
+
+NO_GRACE = Grace()
 
 _TELLING = (9, 10, 13)
 """Steps whose reason says in which way a device is another one, the same words as long as it stays so."""
@@ -106,7 +110,7 @@ def findings(
     results: Sequence[CheckResult],
     memories: Mapping[str, Memory],
     *,
-    grace: int = 0,
+    grace: Grace = NO_GRACE,
     since: datetime | None = None,
 ) -> tuple[Finding, ...]:
     """The results of a run as findings; what changed after `since` is news as well."""
@@ -128,16 +132,17 @@ def finding(
     judgement: Judgement,
     memory: Memory | None,
     *,
-    grace: int = 0,
+    grace: Grace = NO_GRACE,
     since: datetime | None = None,
     enrolled: bool = True,
 ) -> Finding:
     """How one judgement stands with the memory of the device; see the head of this module for the rules."""
     verdict, now = judgement.verdict, judgement.verdict.checked_at
     silent = (memory.silent if memory else 0) + 1 if verdict.outcome is Outcome.UNREACHABLE else 0
+    quiet_since = silent_since(memory.silent_since if memory else None, now) if silent else None
     before = state_outcome(memory.state) if memory else None
-    excused = before is not None and 0 < silent <= grace
-    state = memory.state if memory and excused else state_of(verdict)
+    excused = before is not None and quiet_since is not None and grace.excuses(silent, quiet_since, now)
+    state = memory.state if memory and excused else state_of(verdict, gone=judgement.gone)
     same = memory is not None and memory.state == state
     began = memory.began if memory and same else now
     seen = judgement.observation
@@ -156,7 +161,7 @@ def finding(
         before=before,
         news=not same or (passed and bool(changes)) or (since is not None and began > since),
         silent=silent,
-        remark=_excuse(verdict, outcome, silent, grace, began) if excused else "",
+        remark=_excuse(verdict, outcome, grace.used(silent, quiet_since or now, now), began) if excused else "",
         changes=changes,
         passed_at=now if passed else memory.passed_at if memory else None,
         expires=(seen or last or Observation()).expires,
@@ -164,15 +169,12 @@ def finding(
     kept_observation = memory.observed if memory else ""
     if passed and seen:
         kept_observation = json.dumps(seen.to_json(), separators=(",", ":"))
-    remembered = Memory(state, began, silent, standing.passed_at, kept_observation, changed_at, kept)
+    remembered = Memory(state, began, silent, standing.passed_at, kept_observation, changed_at, kept, quiet_since)
     return Finding(name, judgement, standing, remembered, enrolled)
 
 
-def _excuse(verdict: Verdict, outcome: Outcome, silent: int, grace: int, began: datetime) -> str:
-    return (
-        f"not reached, {silent} of {grace} times that are allowed, and counts as {outcome.value}"
-        f" as since {minute(began)}: {verdict.summary}"
-    )
+def _excuse(verdict: Verdict, outcome: Outcome, used: str, began: datetime) -> str:
+    return f"{used}, and counts as {outcome.value} as since {minute(began)}: {verdict.summary}"
 
 
 def minute(when: datetime) -> str:
@@ -183,16 +185,15 @@ def minute(when: datetime) -> str:
 # -- states ------------------------------------------------------------------------------------------------------------
 
 
-def state_of(verdict: Verdict) -> str:
-    """What tells one state of a device from another, as text: the outcome, then what is wrong."""
-    return " ".join(
-        (
-            verdict.outcome.value,
-            _numbers(verdict.failures),
-            _numbers(verdict.warnings),
-            _fingerprint(step.reason for step in verdict.failures if step.number in _TELLING),
-        )
+def state_of(verdict: Verdict, *, gone: bool = False) -> str:
+    """What tells one state of a device from another, as text: the outcome, what is wrong, and whether it is gone."""
+    words = (
+        verdict.outcome.value,
+        _numbers(verdict.failures),
+        _numbers(verdict.warnings),
+        _fingerprint(step.reason for step in verdict.failures if step.number in _TELLING),
     )
+    return " ".join((*words, "gone") if gone else words)
 
 
 def state_outcome(state: str) -> Outcome | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cmakeys.cli.check import Form
 from cmakeys.cli.output import Output, plain
 from cmakeys.errors import CmakeysError, UsageProblem
+from cmakeys.reports.html.page import html_report
 from cmakeys.reports.json import check_lines, failed_line, findings_data
 from cmakeys.reports.junit import junit_report
 from cmakeys.reports.nagios import failure
@@ -17,10 +18,11 @@ from cmakeys.reports.nagios import report as nagios_report
 from cmakeys.reports.prometheus import RunTimes, prometheus_report
 from cmakeys.reports.standing import standing_notes, unfinished_text
 from cmakeys.reports.text import check_report
+from cmakeys.roots.rootset import RootSet
 from cmakeys.running import Mark
 from cmakeys.standing import Finding, worst
 
-WHOLE = frozenset({Form.NAGIOS, Form.PROMETHEUS})
+WHOLE = frozenset({Form.NAGIOS, Form.PROMETHEUS, Form.HTML})
 """Forms whose reader takes a device that is left out for one that is gone."""
 
 SILENT = frozenset({Form.TEXT, Form.JSONL})
@@ -48,12 +50,16 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A run that is over: its findings, when it began, how many seconds it took, and the one that did not finish."""
+    """A run that is over: its findings, when it began, how many seconds it took, and the one that did not finish.
+
+    `rootset` is what the devices were held against.
+    """
 
     findings: tuple[Finding, ...]
     began: datetime
     seconds: float
     unfinished: Mark | None = None
+    rootset: RootSet = field(default_factory=RootSet)
 
 
 def choose(form: Form | None, *, json: bool, nagios: bool) -> Form:
@@ -132,6 +138,10 @@ def _junit(out: Output, run: Answered, how: Shown) -> None:
     out.show(*junit_report(_shown(run, how), run.began, run.seconds))
 
 
+def _html(out: Output, run: Answered, _how: Shown) -> None:
+    out.show(*html_report(run.findings, run.rootset, run.began, run.unfinished))
+
+
 _FORMS: Mapping[Form, Callable[[Output, Answered, Shown], None]] = {
     Form.TEXT: _text,
     Form.JSON: _json,
@@ -139,4 +149,5 @@ _FORMS: Mapping[Form, Callable[[Output, Answered, Shown], None]] = {
     Form.NAGIOS: _nagios,
     Form.PROMETHEUS: _prometheus,
     Form.JUNIT: _junit,
+    Form.HTML: _html,
 }

@@ -1,0 +1,168 @@
+"""The chain graph and the timeline as inline SVG; where everything goes was decided before (`placing`, `timeline`).
+
+Each drawing exists for a wide and for a narrow page, and the style sheet shows one of the two. Text is cut to what fits
+into its box, in a typeface whose characters are all as wide, and the box clips what is wider than that all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from xml.etree.ElementTree import Element
+
+from cmakeys.reports.html.elements import SVG, element, glyph, safe
+from cmakeys.reports.html.placing import Box, Graph, as_list, in_columns
+from cmakeys.reports.html.timeline import AXIS, BAR, Period, Row, Timeline, place
+from cmakeys.reports.html.tree import SEVERITY, Kind, Node
+from cmakeys.reports.layout import shorten
+from cmakeys.verify.verdict import Outcome
+
+WIDE = 1072
+NARROW = 344
+CELL = 7.3
+"""Pixels of a character of 12."""
+
+
+def both(graph: Sequence[Node]) -> list[Element]:
+    """The chain graph, wide and narrow."""
+    return [_graph(in_columns(graph, WIDE), "wide"), _graph(as_list(graph, NARROW), "narrow")]
+
+
+def _canvas(drawing: Graph | Timeline, kind: str, title: str, description: str, *content: Element) -> Element:
+    return element(
+        "svg",
+        element("title", title),
+        element("desc", description),
+        *content,
+        xmlns=SVG,
+        viewBox=f"0 0 {drawing.width:g} {round(drawing.height, 2):g}",
+        role="img",
+        class_=f"drawing {kind}",
+        aria_label=f"{title}. {description}",
+    )
+
+
+def _graph(graph: Graph, kind: str) -> Element:
+    devices = sum(box.node.count for box in graph.boxes if not box.node.children)
+    issuers = sum(bool(box.node.children) for box in graph.boxes)
+    description = f"{devices:,} devices below {issuers:,} certificates, each with its verdict; the table has the same."
+    wires = sorted(graph.wires, key=lambda wire: -SEVERITY.index(wire.child.outcome))
+    lines = [
+        element(
+            "polyline",
+            points=" ".join(f"{x:g},{y:g}" for x, y in wire.points),
+            class_=f"wire {wire.child.outcome.value}{' claimed' if wire.child.claimed else ''}",
+        )
+        for wire in wires
+    ]
+    return _canvas(graph, kind, "Chains of trust", description, *lines, *map(_box, graph.boxes))
+
+
+def _box(box: Box) -> Element:
+    node = box.node
+    single = node.kind in (Kind.DEVICE, Kind.DEVICES)
+    look = f"box {node.kind.name.lower()} {node.outcome.value}{' claimed' if node.claimed else ''}"
+    lines = [element("text", shorten(safe(node.label), _cells(box.width - 38)), x=30, y=18, class_="name")]
+    if not single:
+        counted = f"{node.count:,} device{'s'[: node.count != 1]}"
+        note = " \N{MIDDLE DOT} ".join(one for one in (_claim(node), counted) if one)
+        lines.append(element("text", shorten(note, _cells(box.width - 38)), x=30, y=35, class_="note"))
+    return element(
+        "g",
+        element("title", f"{node.label}: {node.outcome.value}{', claimed' if node.claimed else ''}"),
+        element("rect", x=box.x, y=box.y, width=box.width, height=box.height, rx=6, class_="frame"),
+        element("svg", glyph(node.outcome, x=8, y=6), *lines, x=box.x, y=box.y, width=box.width - 4, height=box.height),
+        class_=look,
+    )
+
+
+def _claim(node: Node) -> str:
+    return f"{node.note}, claimed" if node.claimed and node.kind is Kind.ISSUER else node.note
+
+
+def _cells(pixels: float) -> int:
+    return max(int(pixels / CELL), 1)
+
+
+def legend(shown: Sequence[Outcome]) -> Element:
+    """What shapes, colours and dashed lines mean."""
+    items = [element("li", glyph(outcome), outcome.value) for outcome in shown]
+    dashed = element(
+        "svg", element("path", d="M1 8h26", class_="wire claimed"), width=28, height=16, aria_hidden="true"
+    )
+    return element("ul", *items, element("li", dashed, "claimed or seen earlier, not verified now"), class_="legend")
+
+
+# -- the roots along time ----------------------------------------------------------------------------------------------
+
+
+def both_times(found: Sequence[Period], today: datetime) -> list[Element]:
+    """The timeline of the roots, wide and narrow."""
+    return [_timeline(place(found, today, width), kind, today) for width, kind in ((WIDE, "wide"), (NARROW, "narrow"))]
+
+
+def _timeline(drawn: Timeline, kind: str, today: datetime) -> Element:
+    bottom = drawn.height - 2
+    marks: list[Element] = []
+    for year, x in drawn.ticks:
+        marks.append(element("line", x1=x, x2=x, y1=AXIS - 6, y2=bottom, class_="tick"))
+        if abs(x - drawn.today) > 44 and 16 <= x <= drawn.width - 16:
+            marks.append(element("text", f"{year:04d}", x=x, y=13, class_="year"))
+    now = min(max(drawn.today, 20), drawn.width - 20)
+    line = [
+        element("line", x1=drawn.today, x2=drawn.today, y1=AXIS - 6, y2=bottom, class_="today"),
+        element("text", "today", x=now, y=13, class_="today-word"),
+    ]
+    rows = [part for row in drawn.rows for part in _row(row, drawn.width)]
+    description = f"{len(drawn.rows)} roots from their first to their last day, today being {today:%Y-%m-%d}."
+    return _canvas(drawn, kind, "Roots along time", description, *marks, *line, *rows)
+
+
+def _row(row: Row, width: float) -> list[Element]:
+    period, top = row.period, row.y + 22
+    wide = max(row.right - row.left, 3)
+    left = min(row.left, width - 3)
+    parts = [element("rect", x=left, y=top, width=wide, height=BAR, rx=3, class_="bar")]
+    if row.distrusted_from is not None:
+        begin = max(row.distrusted_from, left)
+        parts.append(element("rect", x=begin, y=top, width=max(left + wide - begin, 2), height=BAR, class_="distrust"))
+    if row.overlap is not None:
+        begin, end = row.overlap
+        parts.append(element("rect", x=begin, y=top - 3, width=max(end - begin, 4), height=BAR + 6, class_="overlap"))
+    middle = top + BAR / 2
+    if row.cut_left:
+        parts.append(element("path", d=f"M{left - 8:g} {middle:g}l8-7v14z", class_="arrow"))
+    if row.cut_right:
+        parts.append(element("path", d=f"M{left + wide + 8:g} {middle:g}l-8-7v14z", class_="arrow"))
+    words = [f"{period.name} \N{MIDDLE DOT} {period.state.value}", span(period)]
+    text = shorten(" \N{MIDDLE DOT} ".join(words), _cells(width - 16))
+    label = element(
+        "g",
+        element("rect", x=0, y=row.y + 2, width=min(len(text) * CELL + 14, width), height=17, class_="behind"),
+        element("text", text, x=8, y=row.y + 15, class_="name"),
+    )
+    return [
+        label,
+        element(
+            "g",
+            element("title", ": ".join([period.name, *remarks(period)])),
+            *parts,
+            class_=f"root {period.state.value}",
+        ),
+    ]
+
+
+def span(period: Period) -> str:
+    """The days of a root."""
+    return f"{period.begins:%Y-%m-%d} to {f'{period.ends:%Y-%m-%d}' if period.ends else 'no end'}"
+
+
+def remarks(period: Period) -> list[str]:
+    """What there is to know about a root beside its days."""
+    said = []
+    if period.overlap is not None:
+        begun, until = period.overlap
+        said.append(f"being replaced by {period.successor}, both until {until:%Y-%m-%d} (since {begun:%Y-%m-%d})")
+    if period.distrust_after is not None:
+        said.append(f"leaves issued after {period.distrust_after:%Y-%m-%d} are not believed")
+    return said
