@@ -17,6 +17,7 @@ drops the `Opener`, which refuses to go on.
 from __future__ import annotations
 
 import secrets
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -36,6 +37,12 @@ MAX_LENGTH = 0xFFFF
 """The largest value of a record's Length."""
 MAX_APPLICATION = MAX_LENGTH - 64
 """Bytes of the most application data that fits a record with all that is added to it."""
+
+_DESCRIPTOR = struct.Struct("<B3xxBBxII4x")
+"""NumDescriptors u8, reserved 3, then one descriptor: reserved, type, status, reserved, length, offset, reserved 4."""
+_SPDM_DESCRIPTOR = 4
+_DATA_OFFSET = 16 + _DESCRIPTOR.size
+"""Counted from the four reserved bytes before the record: they, SessionID, SequenceNumber and two lengths precede."""
 
 _MAX_COUNTER = (1 << 64) - 1
 _CIPHERS: dict[Aead, Callable[[bytes], AESGCM | ChaCha20Poly1305]] = {
@@ -72,11 +79,12 @@ class Binding(Enum):
     MCTP = "MCTP"
     PCI_DOE = "PCI DOE"
     TCP = "TCP"
+    STORAGE = "storage"
 
     @property
     def sequence_length(self) -> int:
         """Bytes of SequenceNumber."""
-        return 2 if self is Binding.MCTP else 0
+        return 2 if self in (Binding.MCTP, Binding.STORAGE) else 0
 
     @property
     def max_padding(self) -> int:
@@ -89,6 +97,8 @@ class Binding(Enum):
             return b"\x05" + message
         if self is Binding.TCP:
             return le(len(message) + 2, 2) + b"\x01\x05" + message
+        if self is Binding.STORAGE:
+            return _DESCRIPTOR.pack(1, _SPDM_DESCRIPTOR, 0, len(message), _DATA_OFFSET) + message
         return message
 
     def unwrap(self, application: bytes) -> bytes:
@@ -96,6 +106,8 @@ class Binding(Enum):
         if self is Binding.PCI_DOE:
             return application
         reader = Reader(application, "application data")
+        if self is Binding.STORAGE:
+            return _unwrap_storage(reader)
         if self is Binding.TCP:
             length = reader.u16("PayloadLength")
             reader.take(1, "BindingVersion")
@@ -105,6 +117,19 @@ class Binding(Enum):
         if kind != 0x05:
             raise reader.fail(f"message type {kind:#04x} where an SPDM message is expected")
         return reader.take(reader.remaining, "message")
+
+
+def _unwrap_storage(reader: Reader) -> bytes:
+    """The one descriptor that we and libspdm use, and the message it points at (DSP0286; reference §9.4)."""
+    head = reader.take(_DESCRIPTOR.size, "descriptor")
+    count, kind, status, length, offset = _DESCRIPTOR.unpack(head)
+    if count != 1 or kind != _SPDM_DESCRIPTOR:
+        raise reader.fail(f"{count} descriptors, the first of type {kind}, where one of SPDM is expected")
+    if status:
+        raise reader.fail(f"the device reports status {status:#04x} instead of an answer")
+    if offset != _DATA_OFFSET:
+        raise reader.fail(f"the message is said to begin at {offset}, not at {_DATA_OFFSET}")
+    return reader.take(length, "message")
 
 
 @dataclass(frozen=True, slots=True)

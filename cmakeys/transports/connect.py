@@ -7,6 +7,9 @@ URL                                                  way
 `…&hello=yes|no`                                     exchange the emulator's hello first (no)
 `…&end=continue|shutdown|close`                      how to leave it (continue, which keeps DMTF's alive)
 `tcp://HOST[:4194]`                                  SPDM over TCP, DSP0287
+`…?listen=yes`                                       with tcp, and emu of transport tcp: wait there for the device
+`mctp:[NETWORK,]EID`                                 an endpoint of the kernel's MCTP stack
+`nvme:/dev/nvme0`                                    an NVMe controller's security commands, DSP0286
 `replay:FILE`                                        the answers of a recording
 `pci:DDDD:BB:SS.F[?force=1]`                         the DOE mailbox of a function of this machine
 ==================================================== ========================================================
@@ -29,19 +32,22 @@ from cmakeys.transports.base import Deadline, Transport
 from cmakeys.transports.doe_transport import THIS_MACHINE, DoeTransport, PciHost
 from cmakeys.transports.emulator_socket import EmulatorSocket, End
 from cmakeys.transports.framing import Framing
+from cmakeys.transports.mctp import FIRST_EID, LAST_EID, Endpoint, MctpTransport
+from cmakeys.transports.nvme import NvmeTransport
 from cmakeys.transports.recording import Recording
 from cmakeys.transports.replay import ReplayTransport
 from cmakeys.transports.tcp import TcpTransport
 
 Choice = TypeVar("Choice")
 
-EXAMPLES = "write emu://127.0.0.1:2323?transport=doe, tcp://HOST:4194, pci:0000:01:00.0 or replay:FILE"
+EXAMPLES = "write pci:0000:01:00.0, mctp:9, nvme:/dev/nvme0, tcp://HOST:4194, emu://127.0.0.1:2323 or replay:FILE"
 URL_MAXIMUM = 4096
 
 _TRANSPORTS = {"none": Framing.NONE, "mctp": Framing.MCTP, "doe": Framing.PCI_DOE, "tcp": Framing.TCP}
 _YES_OR_NO = {"yes": True, "no": False}
 _ONE_OR_ZERO = {"1": True, "0": False}
 _ENDS = {end.value: end for end in End}
+_MCTP = re.compile(r"(?:([0-9]{1,10}),)?([0-9]{1,3})", re.ASCII)
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", re.ASCII | re.IGNORECASE)
 
 
@@ -54,6 +60,7 @@ class EmulatorUrl:
     framing: Framing = Framing.PCI_DOE
     hello: bool = False
     end: End = End.CONTINUE
+    listen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,21 @@ class TcpUrl:
 
     host: str
     port: int = tcp.DEFAULT_PORT
+    listen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MctpUrl:
+    """`mctp:…`, taken apart."""
+
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class NvmeUrl:
+    """`nvme:…`; the character device of a controller."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +101,10 @@ class PciUrl:
     force: bool = False
 
 
-def parse_url(url: str) -> EmulatorUrl | TcpUrl | ReplayUrl | PciUrl:
+DeviceUrl = EmulatorUrl | TcpUrl | MctpUrl | NvmeUrl | ReplayUrl | PciUrl
+
+
+def parse_url(url: str) -> DeviceUrl:
     """Take a device's URL apart."""
     if len(url) > URL_MAXIMUM or not url.isprintable():
         raise UsageProblem("a device's URL has at most 4096 printable characters", object=url[:64], hint=EXAMPLES)
@@ -89,6 +114,10 @@ def parse_url(url: str) -> EmulatorUrl | TcpUrl | ReplayUrl | PciUrl:
             return _emulator(url)
         case "tcp":
             return _tcp(url)
+        case "mctp":
+            return _mctp(url)
+        case "nvme":
+            return _nvme(url)
         case "replay" if rest:
             return ReplayUrl(Path(rest))
         case "pci":
@@ -104,10 +133,16 @@ def open_transport(url: str, deadline: Deadline, *, pci: PciHost = THIS_MACHINE)
     """
     target = parse_url(url)
     match target:
+        case EmulatorUrl(host, port, framing, _, end, True):
+            return EmulatorSocket.accept(host, port, url, deadline, framing=framing, end=end)
         case EmulatorUrl(host, port, framing, hello, end):
             return EmulatorSocket.connect(host, port, url, deadline, framing=framing, hello=hello, end=end)
-        case TcpUrl(host, port):
-            return TcpTransport.connect(host, port, url, deadline)
+        case TcpUrl(host, port, listen):
+            return (TcpTransport.accept if listen else TcpTransport.connect)(host, port, url, deadline)
+        case MctpUrl(endpoint):
+            return MctpTransport.open(endpoint, url)
+        case NvmeUrl(path):
+            return NvmeTransport.open(path, url, deadline)
         case ReplayUrl(path):
             return ReplayTransport(Recording.read(path), url)
         case PciUrl(function, force):
@@ -122,6 +157,10 @@ def framing_of(url: str) -> Framing:
             return target.framing
         case TcpUrl():
             return Framing.TCP
+        case MctpUrl():
+            return Framing.MCTP
+        case NvmeUrl():
+            return Framing.STORAGE
         case _:
             return Framing.PCI_DOE
 
@@ -142,21 +181,46 @@ def _split(url: str) -> SplitResult:
 
 def _emulator(url: str) -> EmulatorUrl:
     parts = _split(url)
-    options = _options(parts.query, url, {"transport": "doe", "hello": "no", "end": "continue"})
-    return EmulatorUrl(
+    options = _options(parts.query, url, {"transport": "doe", "hello": "no", "end": "continue", "listen": "no"})
+    target = EmulatorUrl(
         parts.hostname or "",
         parts.port or emulator_socket.DEFAULT_PORT,
         _choice("transport", options["transport"], _TRANSPORTS, url),
         _choice("hello", options["hello"], _YES_OR_NO, url),
         _choice("end", options["end"], _ENDS, url),
+        _choice("listen", options["listen"], _YES_OR_NO, url),
     )
+    if target.listen and (target.framing is not Framing.TCP or target.hello):
+        raise UsageProblem("only a device of transport=tcp connects to us, and without hello", object=url)
+    return target
 
 
 def _tcp(url: str) -> TcpUrl:
     parts = _split(url)
-    if parts.query:
-        raise UsageProblem("tcp:// has no options", object=url)
-    return TcpUrl(parts.hostname or "", parts.port or tcp.DEFAULT_PORT)
+    options = _options(parts.query, url, {"listen": "no"})
+    listen = _choice("listen", options["listen"], _YES_OR_NO, url)
+    return TcpUrl(parts.hostname or "", parts.port or tcp.DEFAULT_PORT, listen)
+
+
+def _mctp(url: str) -> MctpUrl:
+    found = _MCTP.fullmatch(url.partition(":")[2])
+    network, eid = (int(found[1] or 0), int(found[2])) if found else (0, 0)
+    if not FIRST_EID <= eid <= LAST_EID or network >= 1 << 32:
+        raise UsageProblem(
+            f"an MCTP endpoint is written EID or NETWORK,EID, with an EID of {FIRST_EID} to {LAST_EID}",
+            object=url,
+            hint="such as mctp:9 or mctp:1,9",
+        )
+    return MctpUrl(Endpoint(eid, network))
+
+
+def _nvme(url: str) -> NvmeUrl:
+    path = url.partition(":")[2]
+    if not path.startswith("/"):
+        raise UsageProblem(
+            "a controller is written as its device, with its whole path", object=url, hint="nvme:/dev/nvme0"
+        )
+    return NvmeUrl(path)
 
 
 def _pci(url: str) -> PciUrl:

@@ -24,6 +24,7 @@ from enum import Enum, IntEnum
 from cmakeys.transports.base import Deadline, TransportClosed, TransportFramingError, TransportTimeout
 from cmakeys.transports.framing import DOE_MAXIMUM, Framing, unwrap_answer, wrap
 from cmakeys.transports.stream import Stream
+from cmakeys.transports.tcp import called
 
 DEFAULT_PORT = 2323
 CLIENT_HELLO = b"Client Hello!\0"
@@ -102,6 +103,13 @@ class EmulatorSocket:
         if hello:
             transport._say_hello(deadline)
         return transport
+
+    @classmethod
+    def accept(
+        cls, host: str, port: int, address: str, deadline: Deadline, *, framing: Framing, end: End = End.CONTINUE
+    ) -> EmulatorSocket:
+        """Wait for the emulator to connect, as it does with its TCP subtype RI, and to ask for our role."""
+        return cls(called(host, port, address, deadline), framing, end=end)
 
     @property
     def address(self) -> str:

@@ -1,4 +1,4 @@
-"""Pure packing and unpacking of the frames that carry one SPDM message: MCTP, PCI DOE, TCP, or nothing at all.
+"""Pure packing and unpacking of the frames that carry one SPDM message: MCTP, PCI DOE, TCP, storage, or none at all.
 
 No byte is read from anywhere here, so the socket transports, recordings and the emulated device all use the same code.
 Unpacking is strict: a frame whose own length disagrees with its size is refused. What is left to the SPDM layer is DOE
@@ -13,6 +13,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from cmakeys.transports.base import TransportFramingError
+from cmakeys.transports.storage import (
+    SECURITY_PROTOCOL,
+    Operation,
+    pack_secured,
+    protocol_specific,
+    unpack_secured,
+)
 
 DOE_VENDOR_PCI_SIG = 0x0001
 DOE_MAXIMUM = 1 << 20
@@ -21,15 +28,20 @@ TCP_PAYLOAD_MAXIMUM = 0xFFFF - 2
 
 _DOE_HEADER = struct.Struct("<HBBI")
 _TCP_HEADER = struct.Struct("<HBB")
+_STORAGE_HEADER = struct.Struct("<BH")
 
 
 class Framing(IntEnum):
-    """How a message is wrapped; the numbers are the emulator socket's transport types."""
+    """How a message is wrapped; the numbers are the emulator socket's transport types.
+
+    STORAGE exists in recordings only: what a command says of its data stands for the frame that it does not have.
+    """
 
     NONE = 0
     MCTP = 1
     PCI_DOE = 2
     TCP = 3
+    STORAGE = 4
 
 
 class DoeType(IntEnum):
@@ -181,6 +193,12 @@ def tcp_payload_size(header: bytes, source: str = "") -> int:
     return int(length) - 2
 
 
+def is_role_inquiry(header: bytes) -> bool:
+    """A 4-byte header of the TCP binding that asks which role we play; its length is 2, and 0 in libspdm."""
+    length, version, kind = _TCP_HEADER.unpack(header)
+    return (version, kind) == (TCP_BINDING_VERSION, TcpType.ROLE_INQUIRY) and length in (0, 2)
+
+
 def unpack_tcp(frame: bytes, source: str = "") -> Unwrapped:
     """Take one whole frame of the TCP binding apart."""
     if len(frame) < _TCP_HEADER.size:
@@ -194,6 +212,27 @@ def unpack_tcp(frame: bytes, source: str = "") -> Unwrapped:
     return Unwrapped(payload, frame[3] == TcpType.SECURED_SPDM)
 
 
+def pack_storage(payload: bytes, *, secured: bool = False) -> bytes:
+    """Security protocol u8, its specific field u16 little-endian, and the data of the command."""
+    operation = Operation.SECURED_MESSAGE if secured else Operation.MESSAGE
+    data = pack_secured(payload) if secured else payload
+    return _STORAGE_HEADER.pack(SECURITY_PROTOCOL, protocol_specific(operation)) + data
+
+
+def unpack_storage(frame: bytes, source: str = "") -> Unwrapped:
+    """Take the data of a command apart, whichever connection it belongs to."""
+    if len(frame) < _STORAGE_HEADER.size:
+        raise TransportFramingError(f"{len(frame)} bytes are too few for a storage command", object=source)
+    protocol, specific = _STORAGE_HEADER.unpack_from(frame)
+    data = frame[_STORAGE_HEADER.size :]
+    if protocol != SECURITY_PROTOCOL or specific >> 2 not in (Operation.MESSAGE, Operation.SECURED_MESSAGE):
+        raise TransportFramingError(
+            f"security protocol {protocol:#04x}, specific {specific:#06x} is no SPDM message", object=source
+        )
+    secured = specific >> 2 == Operation.SECURED_MESSAGE
+    return Unwrapped(unpack_secured(data, source) if secured else data, secured)
+
+
 def wrap(framing: Framing, payload: bytes, *, secured: bool = False) -> bytes:
     """One frame of the given kind; without framing nothing tells a secured record, so none can be sent."""
     match framing:
@@ -203,6 +242,8 @@ def wrap(framing: Framing, payload: bytes, *, secured: bool = False) -> bytes:
             return pack_doe(payload, secured=secured)
         case Framing.TCP:
             return pack_tcp(payload, secured=secured)
+        case Framing.STORAGE:
+            return pack_storage(payload, secured=secured)
         case Framing.NONE:
             if secured:
                 raise TransportFramingError("a secured record needs a transport that marks it")
@@ -218,6 +259,8 @@ def unwrap(framing: Framing, frame: bytes, source: str = "") -> Unwrapped:
             return unpack_doe(frame, source)
         case Framing.TCP:
             return unpack_tcp(frame, source)
+        case Framing.STORAGE:
+            return unpack_storage(frame, source)
         case Framing.NONE:
             return Unwrapped(frame, secured=False)
 

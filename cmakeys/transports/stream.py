@@ -15,6 +15,7 @@ import socket
 import threading
 from typing import Any
 
+from cmakeys.errors import UsageProblem
 from cmakeys.transports.base import Deadline, TransportClosed, TransportFramingError, TransportTimeout
 
 READ_SIZE = 1 << 16
@@ -49,6 +50,25 @@ class Stream:
                 connection.close()
                 raise
         raise _trouble(last or OSError(errno.EADDRNOTAVAIL, ""), "while connecting", address)
+
+    @classmethod
+    def accept(cls, host: str, port: int, address: str, deadline: Deadline) -> Stream:
+        """Wait for one peer to connect to us; `host` is a literal address of the loopback.
+
+        Raises `UsageProblem` for any other, `TransportTimeout` when nobody comes.
+        """
+        literal = _loopback(host, address)
+        family = socket.AF_INET if literal.version == 4 else socket.AF_INET6
+        with socket.socket(family, socket.SOCK_STREAM) as listener:
+            try:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((str(literal), port))
+                listener.listen(1)
+                listener.settimeout(deadline.require("while waiting for the device to connect", address))
+                connection, _ = listener.accept()
+            except OSError as error:
+                raise _trouble(error, "while waiting for the device to connect", address) from error
+        return cls(connection, address)
 
     @property
     def usable(self) -> bool:
@@ -118,6 +138,18 @@ class Stream:
 
     def _acknowledge_at_once(self) -> None:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
+def _loopback(host: str, address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        literal = ipaddress.ip_address(host)
+    except ValueError:
+        literal = None
+    if literal is None or not literal.is_loopback:
+        raise UsageProblem(
+            "a device is awaited on an address of the loopback only", object=address, hint="write 127.0.0.1 or [::1]"
+        )
+    return literal
 
 
 def _resolve(host: str, port: int, address: str, deadline: Deadline) -> list[_Endpoint]:

@@ -1,9 +1,13 @@
-"""SPDM over bare TCP (DSP0287): a 4-byte header of length, binding version and message type before each message."""
+"""SPDM over bare TCP (DSP0287): a 4-byte header of length, binding version and message type before each message.
+
+Mostly the requester connects. A device may connect instead, and then asks first which role the other side plays; the
+answer to its role inquiry is the first request.
+"""
 
 from __future__ import annotations
 
 from cmakeys.transports.base import Deadline, TransportFramingError
-from cmakeys.transports.framing import Framing, pack_tcp, tcp_payload_size, unwrap_answer
+from cmakeys.transports.framing import Framing, is_role_inquiry, pack_tcp, tcp_payload_size, unwrap_answer
 from cmakeys.transports.stream import Stream
 
 DEFAULT_PORT = 4194
@@ -26,6 +30,11 @@ class TcpTransport:
         """Connect to a responder."""
         return cls(Stream.connect(host, port, address, deadline))
 
+    @classmethod
+    def accept(cls, host: str, port: int, address: str, deadline: Deadline) -> TcpTransport:
+        """Wait for a responder to connect and to ask for our role."""
+        return cls(called(host, port, address, deadline))
+
     @property
     def address(self) -> str:
         """The URL this connection was made for."""
@@ -46,3 +55,20 @@ class TcpTransport:
     def close(self) -> None:
         """Close the connection; the binding knows no farewell."""
         self._stream.abandon()
+
+
+def called(host: str, port: int, address: str, deadline: Deadline) -> Stream:
+    """The connection of a device that connected to us and has asked which role we play."""
+    stream = Stream.accept(host, port, address, deadline)
+    try:
+        header = stream.receive(HEADER_SIZE, deadline)
+        if not is_role_inquiry(header):
+            raise TransportFramingError(
+                f"the device began with {header.hex()}, not with a role inquiry",
+                object=address,
+                hint="a device that is itself a requester has to be asked by its own means",
+            )
+    except BaseException:
+        stream.abandon()
+        raise
+    return stream

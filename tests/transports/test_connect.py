@@ -14,6 +14,8 @@ from cmakeys.errors import NotFound, UsageProblem
 from cmakeys.transports.base import Deadline, TransportClosed
 from cmakeys.transports.connect import (
     EmulatorUrl,
+    MctpUrl,
+    NvmeUrl,
     PciUrl,
     ReplayUrl,
     TcpUrl,
@@ -23,6 +25,7 @@ from cmakeys.transports.connect import (
 )
 from cmakeys.transports.emulator_socket import End
 from cmakeys.transports.framing import Framing
+from cmakeys.transports.mctp import Endpoint
 from tests.transports.peer import no_port, peer, read
 
 SOON = Deadline.after(600)
@@ -37,6 +40,11 @@ SOON = Deadline.after(600)
         ("emu://h?transport=tcp&hello=yes&end=shutdown", EmulatorUrl("h", 2323, Framing.TCP, True, End.SHUTDOWN)),
         ("tcp://host", TcpUrl("host", 4194)),
         ("tcp://192.0.2.1:4195", TcpUrl("192.0.2.1", 4195)),
+        ("tcp://127.0.0.1?listen=yes", TcpUrl("127.0.0.1", 4194, listen=True)),
+        ("emu://127.0.0.1?transport=tcp&listen=yes", EmulatorUrl("127.0.0.1", 2323, Framing.TCP, listen=True)),
+        ("mctp:9", MctpUrl(Endpoint(9))),
+        ("mctp:4294967295,254", MctpUrl(Endpoint(254, 0xFFFFFFFF))),
+        ("nvme:/dev/nvme0", NvmeUrl("/dev/nvme0")),
         ("replay:some folder/x.jsonl", ReplayUrl(Path("some folder/x.jsonl"))),
         ("pci:0000:0A:1f.7", PciUrl("0000:0a:1f.7")),
         ("pci:10000:01:00.0", PciUrl("10000:01:00.0")),
@@ -56,6 +64,16 @@ def test_a_url_is_taken_apart(url: str, meaning: object) -> None:
         "emu:",
         "emu://",
         "emu://:2323",
+        "emu://h?transport=doe&listen=yes",
+        "emu://h?transport=tcp&listen=yes&hello=yes",
+        "tcp://h?listen=perhaps",
+        "mctp:",
+        "mctp:7",
+        "mctp:255",
+        "mctp:4294967296,9",
+        "mctp:1,2,3",
+        "nvme:",
+        "nvme:nvme0",
         "emu://h:0",
         "emu://h:65536",
         "emu://h:port",
