@@ -18,6 +18,12 @@ from pathlib import Path
 
 PROGRAMS = ("busybox", "keyctl")
 DISTRIBUTIONS = ("cryptography", "typer", "PyYAML", "pycryptodome", "pytest")
+UUID = "c3a11ce5-0000-4000-8000-000000000001"
+"""By which an initrd finds the disk: in which order a controller's namespaces are found is left to chance."""
+
+INIT = Path(__file__).resolve().parent / "booted.sh"
+"""The first process where an initrd that is not ours has mounted this disk."""
+
 _LEFT_OUT = frozenset({"test", "tests", "idlelib", "tkinter", "lib2to3", "ensurepip", "turtledemo", "site-packages"})
 _FOLDERS = ("dev", "etc", "proc", "run", "sys", "tmp", "var", "bin", "usr/bin")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -34,28 +40,20 @@ def build_disk(image: Path, tree: Path) -> None:
     shutil.rmtree(tree, ignore_errors=True)
     for folder in _FOLDERS:
         (tree / folder).mkdir(parents=True, exist_ok=True)
-    interpreter = Path(sys.executable).resolve()
-    binaries = [interpreter, *(Path(found).resolve() for name in PROGRAMS if (found := shutil.which(name)))]
+    binaries = [Path(found).resolve() for name in PROGRAMS if (found := shutil.which(name))]
     for binary in binaries:
         _copy(binary, tree)
     for name in PROGRAMS:
         link = tree / "bin" / name
         link.symlink_to(Path(shutil.which(name) or name).resolve())
     (tree / "bin/sh").symlink_to("busybox")
-    library = Path(sysconfig.get_path("stdlib"))
-    _copy_tree(library, tree, leave_out=_LEFT_OUT)
-    site = Path(sysconfig.get_path("purelib"))
-    for package in _distributions(DISTRIBUTIONS):
-        for file in package.files or ():
-            place = Path(str(file.locate()))
-            if place.is_file() and place.resolve().is_relative_to(site.resolve()):
-                target = tree / "site" / place.resolve().relative_to(site.resolve())
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(place, target)
+    shutil.copy(INIT, tree / "init")
+    (tree / "init").chmod(0o755)
+    gather_python(tree, DISTRIBUTIONS)
     (tree / "python").write_text(
-        f"/bin/busybox env PYTHONHOME={sys.base_prefix} PYTHONPATH=/run/code:/site {interpreter}\n"
+        f"/bin/busybox env PYTHONHOME={sys.base_prefix} PYTHONPATH=/run/code:/site {interpreter()}\n"
     )
-    for needed in sorted(_needed([*binaries, *tree.rglob("*.so")])):
+    for needed in sorted(_needed(binaries)):
         _copy(needed, tree)
     for keyutils in _keyutils():
         _copy(keyutils, tree)
@@ -64,12 +62,38 @@ def build_disk(image: Path, tree: Path) -> None:
     with image.open("wb") as blank:
         blank.truncate(size)
     subprocess.run(
-        [_program("mke2fs"), "-q", "-t", "ext4", "-O", "^has_journal", "-d", tree, image],
+        [_program("mke2fs"), "-q", "-t", "ext4", "-O", "^has_journal", "-U", UUID, "-d", tree, image],
         check=True,
         timeout=300,
         stdin=subprocess.DEVNULL,
     )
     shutil.rmtree(tree)
+
+
+def interpreter() -> Path:
+    """This Python, where it really is."""
+    return Path(sys.executable).resolve()
+
+
+def gather_python(tree: Path, distributions: Iterable[str]) -> None:
+    """Put this Python and its libraries below `tree` at the same path as here, and the packages in /site.
+
+    What is there already stays: a system of the same release brings the C library.
+    """
+    _copy(interpreter(), tree)
+    library = Path(sysconfig.get_path("stdlib"))
+    _copy_tree(library, tree, leave_out=_LEFT_OUT)
+    site = Path(sysconfig.get_path("purelib"))
+    for package in _distributions(distributions):
+        for file in package.files or ():
+            place = Path(str(file.locate()))
+            if place.is_file() and place.resolve().is_relative_to(site.resolve()):
+                target = tree / "site" / place.resolve().relative_to(site.resolve())
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(place, target)
+    modules = [*(tree / "site").rglob("*.so"), *(tree / library.relative_to("/")).rglob("*.so")]
+    for needed in sorted(_needed([interpreter(), *modules])):
+        _copy(needed, tree)
 
 
 def _program(name: str) -> str:

@@ -11,29 +11,46 @@ from pathlib import Path
 
 from tests.guest.packages import Apt, Unavailable, run
 
-PACKAGE = "linux-image-cloud-amd64"
+CLOUD, GENERIC = "linux-image-cloud-amd64", "linux-image-amd64"
+"""The one with drivers for virtual machines built in, and the one for all machines, which has them as modules."""
+
 SERIES = "6.12"
 """The kernel that the reference measured; where it is gone, the newest that can be had is taken."""
 
 STANDIN = Path(__file__).resolve().parent / "standin"
 
 
-def build_kernel(apt: Apt, folder: Path, elf: Path, module: Path, say: Callable[[str], None]) -> None:
-    """Put the kernel as an ELF file in `elf` and the module in `module`; `folder` is for what they are made of."""
-    versions = apt.versions(PACKAGE)
+def build_kernel(
+    apt: Apt,
+    folder: Path,
+    elf: Path,
+    module: Path,
+    say: Callable[[str], None],
+    *,
+    package: str = CLOUD,
+    system: Path | None = None,
+) -> None:
+    """Put the kernel as an ELF file in `elf` and the module in `module`; `folder` is for what they are made of.
+
+    All that the kernel's package brings, its modules above all, is unpacked in the tree `system`, where there is one.
+    """
+    versions = apt.versions(package)
     if not versions:
-        raise Unavailable(f"there is no package {PACKAGE}")
+        raise Unavailable(f"there is no package {package}")
     version = next((version for version in versions if version.startswith(SERIES)), versions[0])
-    image = apt.depends(PACKAGE, version, r"linux-image-[^ ,]*")
+    image = apt.depends(package, version, r"linux-image-[^ ,]*")
     release = image.removeprefix("linux-image-")
-    base = release.removesuffix("-cloud-amd64")
+    base = release.removesuffix("-amd64").removesuffix("-cloud")
     say(f"downloading kernel {release}")
     shutil.rmtree(folder, ignore_errors=True)
-    apt.unpack([image], folder, only="./boot")
+    if system is None:
+        apt.unpack([image], folder, only="./boot")
+    else:
+        apt.unpack([image], system)
     apt.unpack([f"linux-headers-{release}", f"linux-headers-{base}-common", f"linux-kbuild-{base}"], folder)
     say("building the module")
     shutil.copy(_module(folder / "usr/src", release, base), module)
-    elf.write_bytes(_elf((folder / f"boot/vmlinuz-{release}").read_bytes()))
+    elf.write_bytes(_elf(((system or folder) / f"boot/vmlinuz-{release}").read_bytes()))
     shutil.rmtree(folder)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.guest.agent import PORT
+from tests.guest.disk import UUID
 from tests.guest.prepare import kit, pack
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -32,6 +33,7 @@ ROOT_SLOT = 3
 FIRST_SLOT = 4
 """PCI device numbers: of the disk with the root file system, and of the first controller with a mailbox."""
 
+_FROM_DISK = f"root=UUID={UUID} rootfstype=ext4 ro init=/init"
 _KERNEL = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off audit=0 no_timer_check cryptomgr.notests=1"
 
 
@@ -109,20 +111,32 @@ class Guest:
 
 @contextlib.contextmanager
 def started(
-    folder: Path, ports: Sequence[int], *, command_line: str = "lsm=capability", segments: Sequence[Path] = ()
+    folder: Path,
+    ports: Sequence[int],
+    *,
+    command_line: str = "lsm=capability",
+    segments: Sequence[Path] = (),
+    initrd: Path | None = None,
 ) -> Iterator[Guest]:
     """A guest with one NVMe controller for each port of the loopback, on which an SPDM responder must listen by now.
 
-    `segments` are archives that its initramfs has besides, as an image builder adds them.
+    `segments` are archives that its initramfs has besides, as an image builder adds them. With an `initrd` of a
+    distribution the guest has that instead, its kernel, and the code to be tested in a second namespace of its disk.
     """
+    if initrd is None:
+        kernel, root = kit().kernel, ["-device", f"nvme,drive=root,serial=root,addr={ROOT_SLOT}"]
+        initrd = _initramfs(folder, segments)
+    else:
+        kernel, root = kit().system_kernel, _disk_with_code(folder)
+        command_line = f"{_FROM_DISK} {command_line}"
     command = [
         *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,tb-size=512", "-cpu", "Nehalem", "-smp", "2"),
         *("-m", str(MEMORY), "-display", "none", "-nodefaults", "-no-reboot", "-bios", "qboot.rom"),
         *(
             "-kernel",
-            str(kit().kernel),
+            str(kernel),
             "-initrd",
-            str(_initramfs(folder, segments)),
+            str(initrd),
             "-append",
             f"{_KERNEL} {command_line}",
         ),
@@ -130,7 +144,7 @@ def started(
         *("-device", "virtio-serial-pci", "-device", f"virtserialport,chardev=port,name={PORT}"),
         *("-chardev", f"socket,id=port,path={folder / 'port'}"),
         *("-drive", f"file={kit().disk},if=none,id=root,format=raw,readonly=on"),
-        *("-device", f"nvme,drive=root,serial=root,addr={ROOT_SLOT}"),
+        *root,
     ]
     functions = []
     for number, port in enumerate(ports):
@@ -170,7 +184,28 @@ def _connected(listener: socket.socket, machine: subprocess.Popen[bytes], folder
 
 
 def _initramfs(folder: Path, segments: Sequence[Path]) -> Path:
-    """The prepared archive followed by one with the code of this checkout, compiled: the kernel unpacks all of them."""
+    """The prepared archive followed by one with the code of this checkout: the kernel unpacks all of them."""
+    archive = folder / "initramfs"
+    parts = (kit().initramfs, _code(folder), *segments)
+    archive.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return archive
+
+
+def _disk_with_code(folder: Path) -> list[str]:
+    """The options for a disk that has an archive with the code of this checkout as its second namespace."""
+    code = _code(folder)
+    with code.open("ab") as file:
+        file.truncate(-(-code.stat().st_size // 4096) * 4096)
+    return [
+        *("-device", f"nvme,id=disk,serial=root,addr={ROOT_SLOT}"),
+        *("-device", "nvme-ns,bus=disk,nsid=1,drive=root"),
+        *("-drive", f"file={code},if=none,id=code,format=raw,readonly=on"),
+        *("-device", "nvme-ns,bus=disk,nsid=2,drive=code"),
+    ]
+
+
+def _code(folder: Path) -> Path:
+    """An archive with the code of this checkout, compiled."""
     tree = folder / "tree"
     code = tree / "code"
     for part in ("cmakeys", "roots", "tests"):
@@ -183,9 +218,6 @@ def _initramfs(folder: Path, segments: Sequence[Path]) -> Path:
         prependdir="/run/code",
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
-    archive = folder / "initramfs"
     pack(tree, folder / "code.cpio")
-    parts = (kit().initramfs, folder / "code.cpio", *segments)
-    archive.write_bytes(b"".join(part.read_bytes() for part in parts))
     shutil.rmtree(tree)
-    return archive
+    return folder / "code.cpio"

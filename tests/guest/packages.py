@@ -126,10 +126,27 @@ class Apt:
         """Download packages and unpack them below `folder`, or only the folder `only` of them. Installs nothing."""
         debs = self.folder / "debs"
         debs.mkdir(exist_ok=True)
-        folder.mkdir(parents=True, exist_ok=True)
         run(self.command("apt-get", "download", "-qq", *names), cwd=debs)
         for name in names:
             (package,) = debs.glob(f"{name}_*.deb")
-            tar = ["--extract", "--no-same-owner", "--directory", str(folder)]
-            with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as unpacking:
-                subprocess.run(["tar", *tar, only], stdin=unpacking.stdout, check=True, timeout=_PATIENCE)
+            _unpack(package, folder, only)
+
+    def unpack_system(self, names: Sequence[str], folder: Path) -> None:
+        """Unpack below `folder` what a system with nothing but these packages consists of. Nothing is set up in it."""
+        archives, status = self.folder / "system", self.folder / "status"
+        (archives / "partial").mkdir(parents=True)
+        status.touch()
+        options = {"Dir::State::status": status, "Dir::Cache::archives": archives, "Debug::NoLocking": "true"}
+        words = ["install", "-qq", "-y", "--no-install-recommends", "--download-only"]
+        given = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+        run(self.command("apt-get", *words, *given, "?essential", *names))
+        for package in sorted(archives.glob("*.deb")):
+            _unpack(package, folder)
+
+
+def _unpack(package: Path, folder: Path, only: str = ".") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    # A folder of the package is not put into the place of a link to one: /lib is such a link.
+    tar = ["--extract", "--no-same-owner", "--keep-directory-symlink", "--directory", str(folder)]
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as unpacking:
+        subprocess.run(["tar", *tar, only], stdin=unpacking.stdout, check=True, timeout=_PATIENCE)

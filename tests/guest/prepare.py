@@ -1,5 +1,8 @@
 """Puts together what a guest needs, once, in a cache folder: a kernel, our module for it, and a disk with Python.
 
+For guests that boot from an initrd as distributions make them there is a small system that makes it, with a kernel of
+its own.
+
     python -m tests.guest.prepare        does what is not done yet, and says why where it cannot
 
 Nothing of it is installed in the system but programs (QEMU, a compiler, busybox, keyutils), by apt. The kernel and its
@@ -23,6 +26,7 @@ from pathlib import Path
 from tests.guest.disk import build_disk, disk_inputs
 from tests.guest.kernel import build_kernel
 from tests.guest.packages import Apt, Unavailable
+from tests.guest.system import build_system, system_inputs
 from tests.transports.qtest import why_not as why_no_qemu
 
 HERE = Path(__file__).resolve().parent
@@ -67,6 +71,21 @@ class Kit:
         return self.folder / "disk"
 
     @property
+    def system(self) -> Path:
+        """A system that makes initrds, as a tree."""
+        return self.folder / "system"
+
+    @property
+    def system_kernel(self) -> Path:
+        """The kernel of that system, as an ELF file."""
+        return self.folder / "system.vmlinux"
+
+    @property
+    def system_module(self) -> Path:
+        """Our stand-in for that kernel."""
+        return self.folder / "system.ko"
+
+    @property
     def manifest(self) -> Path:
         """Written last: what the others were made from."""
         return self.folder / "manifest.json"
@@ -101,7 +120,8 @@ def recipe() -> dict[str, str]:
     return {
         "kernel": kernel,
         "initramfs": digest(kernel.encode(), source("init.sh")),
-        "disk": digest(source("disk.py"), disk_inputs().encode()),
+        "disk": digest(source("disk.py", "booted.sh"), disk_inputs().encode()),
+        "system": digest(kernel.encode(), source("system.py", "disk.py"), system_inputs().encode()),
     }
 
 
@@ -121,13 +141,17 @@ def prepare(say: Callable[[str], None]) -> None:
         if not (todo or missing or why_no_qemu()):
             return
         apt = None
-        if missing or why_no_qemu() or "kernel" in todo:
+        if missing or why_no_qemu() or {"kernel", "system"} & set(todo):
             say("reading the package lists")
             apt = Apt.prepared(parts.folder / "apt")
             _programs(apt, missing, say)
         parts.manifest.unlink(missing_ok=True)
         if apt and "kernel" in todo:
             build_kernel(apt, parts.folder / "kernel", parts.kernel, parts.module, say)
+        if apt and "system" in todo:
+            folder = parts.folder / "kernel"
+            build_system(apt, parts.system, folder, parts.system_kernel, parts.system_module, say)
+        if apt:
             shutil.rmtree(apt.folder)
         if "initramfs" in todo:
             _initramfs(parts)

@@ -1,0 +1,73 @@
+"""Initrds as distributions make them, with our hook: the roots are in `.cma` before a driver takes the first device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cmakeys.cli.app import main
+from cmakeys.images.generators import Generator
+from cmakeys.roots.record import render_pem
+from cmakeys.x509.certificate import Certificate
+from tests.guest import inside
+from tests.guest.machine import started
+from tests.guest.prepare import kit, why_not
+from tests.guest.system import System, copied
+from tests.guest.test_image import ACME, OTHER, in_cma, log
+from tests.guest.trust import trust
+
+MAKE = {
+    Generator.INITRAMFS_TOOLS: ("mkinitramfs", "-o", "/boot/initrd"),
+    Generator.DRACUT: ("dracut", "--no-hostonly", "--drivers", "nvme ext4", "/boot/initrd", "--kver"),
+}
+each_generator = pytest.mark.parametrize("generator", MAKE, ids=lambda one: one.value)
+
+
+@contextmanager
+def hooked(roots: Mapping[str, Certificate], generator: Generator, *options: str) -> Iterator[System]:
+    """A system that trusts these roots and has the hook for one generator."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with copied(kit().system) as system:
+        sysroot = ("--sysroot", str(system.tree))
+        for name, certificate in roots.items():
+            pem = system.tree / "tmp" / f"{name}.pem"
+            pem.write_bytes(render_pem(certificate))
+            words = ("roots", "add", str(pem), "--name", name, "--fingerprint", certificate.fingerprint)
+            assert main([*words, *sysroot]) == 0
+        assert main(["image", "hooks", "install", "--for", generator.value, *options, *sysroot]) == 0
+        yield system
+
+
+@each_generator
+def test_the_roots_are_there_before_the_first_driver(
+    generator: Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hooked({"acme": ACME, "other": OTHER}, generator) as system:
+        made = system.attempt(*MAKE[generator], system.release)
+        assert made.returncode == 0, made.stdout
+        initrd = tmp_path / "initrd"
+        initrd.write_bytes((system.tree / "boot/initrd").read_bytes())
+        capsys.readouterr()
+        assert main(["image", "inspect", str(initrd), "--against", "--sysroot", str(system.tree)]) == 0
+    with started(tmp_path, [], initrd=initrd) as guest:
+        assert in_cma(guest) == [f"cmakeys:acme:{ACME.fingerprint}", f"cmakeys:other:{OTHER.fingerprint}"]
+        (ring,) = guest.call(inside.managed_rings)
+        assert guest.call(inside.rechecks) == 1, "of the one device that has such a file"
+        lines = guest.run("busybox", "dmesg").check().out.splitlines()
+        (loaded,) = [number for number, line in enumerate(lines) if "cmakeys: 2 roots are in .cma" in line]
+        (asked,) = [number for number, line in enumerate(lines) if "cmakeys: 1 devices authenticated" in line]
+        (bound,) = [number for number, line in enumerate(lines) if "nvme nvme0: pci function" in line]
+        assert loaded < asked < bound
+        trust(guest, "acme", ACME)
+        trust(guest, "other", OTHER)
+        diff = guest.cmakeys("keyring", "diff", "--json", "--detailed-exitcode")
+        assert (diff.code, diff.json["changed"]) == (0, False), diff
+        applied = guest.cmakeys("keyring", "apply", "--json", "--detailed-exitcode")
+        assert (applied.code, applied.json["changed"]) == (0, False), applied
+        assert guest.call(inside.managed_rings) == [ring]
+        assert guest.cmakeys("keyring", "audit").code == 0
+        assert not [line for line in log(guest) if line.startswith("not loaded")]
