@@ -23,6 +23,7 @@ from cmakeys.roots.root import LeafNameRule, LifeCycle, Root
 from cmakeys.roots.rootset import DenyKind
 from cmakeys.roots.steps import VERBS
 from cmakeys.spdm.algorithms import ED448_AVAILABLE
+from cmakeys.spdm.states import TRANSITIONS, State
 from cmakeys.verify.verdict import STEP_TITLES, Outcome
 from tests.cli.tree import HELP, Option, Verb, top_options, typed, verbs
 from tests.mdoc import Item, Page
@@ -33,6 +34,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = {path.name: Page.read(path) for path in sorted((ROOT / "man").iterdir())}
 MAIN, CONFIGURATION, DECLARATION = PAGES["cmakeys.8"], PAGES["cmakeys.yaml.5"], PAGES["cmakeys-roots.5"]
 A, B = trust.root("a"), trust.root("b")
+WITHOUT_COMMANDS = [PAGES[name] for name in ("cmakeys-concepts.7", "cmakeys-protocol.7")]
 SHARED = "Options of several verbs"
 READER_GONE_AND_INTERRUPTED = {130, 141}
 
@@ -86,6 +88,8 @@ def test_every_noun_has_its_page_and_no_page_is_about_nothing() -> None:
         "cmakeys.yaml.5",
         "cmakeys-roots.5",
         "cmakeys-bundle.5",
+        "cmakeys-concepts.7",
+        "cmakeys-protocol.7",
         "cmakeys-rotation.7",
         *(f"cmakeys-{noun.name}.8" for noun in NOUNS),
     }
@@ -193,7 +197,7 @@ def test_the_first_page_documents_the_options_of_the_command_itself_and_the_noun
 @each_page
 def test_every_command_shown_is_one_that_can_be_typed(page: Page) -> None:
     shown = list(page.commands())
-    assert shown or page is CONFIGURATION
+    assert shown or page in (CONFIGURATION, *WITHOUT_COMMANDS)
     for words in shown:
         verb, rest = typed(words)
         verb.parse([word for word in rest if word])
@@ -244,6 +248,24 @@ def test_the_life_cycle_is_that_of_the_verbs() -> None:
         if state in targets
     ]
     assert rows[1:] == expected
+
+
+def test_the_states_of_the_requester_are_those_of_its_table() -> None:
+    shown = {}
+    for item in PAGES["cmakeys-protocol.7"].section("DESCRIPTION", "States").items:
+        state, following = item.term, item.term
+        moves: dict[str, str] = {}
+        for line in item.body:
+            if line == "Without leaving it:":
+                following = state
+            elif line.startswith("To "):
+                following = line.removeprefix("To ").removesuffix(":")
+            elif line.startswith(".Cm "):
+                moves[line.split()[1]] = following
+        shown[state] = moves
+    assert shown == {
+        state.value: {code.name: after.value for code, after in TRANSITIONS[state].items()} for state in State
+    }
 
 
 def test_the_faults_shown_exist_and_must_be_what_is_said() -> None:
