@@ -192,7 +192,7 @@ def emulate(
                 chunking=not no_chunking,
                 multi_key=_multi_key(multi_key),
                 algorithms=_algorithms(pqc_first),
-                sessions=options.settings(),
+                sessions=options.settings(records=transport is not TransportName.NONE),
             ),
         )
         authority, seats = _build(vendor, blueprint, chosen, transport, count, pki_dir)

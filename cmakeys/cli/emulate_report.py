@@ -99,6 +99,7 @@ def _sessions_line(blueprint: Blueprint) -> str:
     if sessions.heartbeat:
         parts.append(f"heartbeat {sessions.heartbeat} s")
     if sessions.mutual.value or sessions.basic_mutual:
-        whom = f"of {len(blueprint.requester_roots)} roots" if blueprint.requester_roots else "whoever it is"
-        parts.append(f"asks for its requester, {whom}")
+        roots = len(blueprint.requester_roots)
+        whom = "takes anyone" if not roots else f"takes those of {roots} root{'s' if roots > 1 else ''}"
+        parts.append(f"asks who its requester is, {whom}")
     return ", ".join(parts)

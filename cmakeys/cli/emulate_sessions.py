@@ -98,8 +98,11 @@ class SessionOptions:
     chain: Path | None
     kem_first: bool
 
-    def settings(self) -> SessionSettings | None:
-        """What the device offers; None for a device without sessions. Raises `UsageProblem`."""
+    def settings(self, *, records: bool) -> SessionSettings | None:
+        """What the device offers; None for a device without sessions, or whose transport carries no `records`.
+
+        Raises `UsageProblem`.
+        """
         from cmakeys.emulator.session_settings import (
             AEAD_PRIORITY,
             AGREEMENT_PRIORITY,
@@ -109,8 +112,8 @@ class SessionOptions:
         )
         from cmakeys.errors import UsageProblem
 
-        if self.sessions is SessionsName.NO:
-            self._refuse_without_sessions()
+        if self.sessions is SessionsName.NO or not records:
+            self._refuse_without_sessions("--transport none" if not records else "--sessions no")
             return None
         if self.mutual is MutualName.REQUESTED and self.chain is None and not self.basic:
             raise UsageProblem(
@@ -134,7 +137,7 @@ class SessionOptions:
             limit=self.limit,
         )
 
-    def _refuse_without_sessions(self) -> None:
+    def _refuse_without_sessions(self, because: str) -> None:
         from cmakeys.errors import UsageProblem
 
         given: Mapping[str, object] = {
@@ -146,7 +149,7 @@ class SessionOptions:
         }
         for option, value in given.items():
             if value:
-                raise UsageProblem(f"{option} needs sessions", object="--sessions no", hint="leave one of them out")
+                raise UsageProblem(f"{option} needs sessions", object=because, hint="leave one of them out")
 
     def provision(self, blueprint: Blueprint) -> Blueprint:
         """The device with what its files hold. Raises what reading them raises."""

@@ -140,6 +140,7 @@ def test_the_requester_is_asked_and_its_root_is_looked_for(tmp_path: Path, mode:
         (["--mutual", "requested"], 2, "--requester-chain"),
         (["--sessions", "no", "--heartbeat", "1"], 2, "--heartbeat needs sessions"),
         (["--sessions", "no", "--mutual", "digests"], 2, "--mutual needs sessions"),
+        (["--transport", "none", "--heartbeat", "1"], 2, "--transport none"),
         (["--psk-file", "/nowhere/at/all"], 3, "/nowhere/at/all"),
         (["--requester-root", "/dev/null"], 1, "no certificate"),
     ],
