@@ -1,6 +1,7 @@
 """What saved evidence is held against, as one value that can be sent to another process or machine.
 
-The bytes of a file go in and a verdict comes out, or the problem that kept it from being read.
+The bytes of a file go in and a verdict comes out, or the problem that kept it from being read. Reading and judging are
+two steps, because many files are read faster one after the other, and then judged, than in turns.
 """
 
 from __future__ import annotations
@@ -10,14 +11,24 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from cmakeys.evidence.formats import ChainFile, evidence_of
+from cmakeys.evidence.model import Evidence
 from cmakeys.roots.rootset import RootSet
 from cmakeys.verify.clock import Recorded
+from cmakeys.verify.facts import Facts
 from cmakeys.verify.policy import Policy
 from cmakeys.verify.review import review
 from cmakeys.verify.verdict import Verdict
 from cmakeys.verify.verifier import verify
 from cmakeys.witness import Witness, kernel_witness
 from cmakeys.x509.revocation import RevocationRecords
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Evidence and what it says, unjudged."""
+
+    evidence: Evidence
+    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -35,14 +46,18 @@ class Bench:
     recorded: Recorded | None = None
     revocation: RevocationRecords = field(default_factory=RevocationRecords)
 
-    def judge(self, data: bytes, source: str, modified: float | None = None) -> Verdict:
-        """The verdict on evidence of any form; `modified` is when it was written, in seconds of the epoch.
+    def read(self, data: bytes, source: str, modified: float | None = None) -> Read:
+        """What evidence of any form says; `modified` is when it was written, in seconds of the epoch.
 
         Raises a `CmakeysError` that names `source` where the bytes are no evidence.
         """
         written = self.now if modified is None else datetime.fromtimestamp(modified, UTC)
         evidence = evidence_of(data, source, self.chain, collected_at=written)
-        facts = review(evidence)
+        return Read(evidence, review(evidence))
+
+    def judge(self, read: Read) -> Verdict:
+        """The verdict on it."""
+        evidence, facts = read.evidence, read.facts
         return verify(
             evidence,
             self.rootset,

@@ -19,24 +19,24 @@ from tests.verify.cases import roots
 
 def test_bytes_are_judged_and_what_is_no_evidence_is_named() -> None:
     bench = Bench(roots(), Policy(), NOW)
-    assert bench.judge(archive.encode(attest()), "good.json").outcome is Outcome.TRUSTED
+    assert bench.judge(bench.read(archive.encode(attest()), "good.json")).outcome is Outcome.TRUSTED
     impostor = archive.encode(attest(device(credentials(authority="Impostor"))))
-    assert bench.judge(impostor, "bad.json").outcome is Outcome.REJECTED
+    assert bench.judge(bench.read(impostor, "bad.json")).outcome is Outcome.REJECTED
     with pytest.raises(CmakeysError, match=r"broken\.json"):
-        bench.judge(b"{}", "broken.json")
+        bench.read(b"{}", "broken.json")
     with pytest.raises(UnknownForm, match=r"empty\.json"):
-        bench.judge(b"", "empty.json")
+        bench.read(b"", "empty.json")
 
 
 def test_a_bench_that_was_used_still_travels() -> None:
     bench = Bench(roots(), Policy(kernel_view=KernelViewRule.OFF), NOW)
     evidence = archive.encode(attest())
-    verdict = bench.judge(evidence, "a")
+    verdict = bench.judge(bench.read(evidence, "a"))
     there: Bench = pickle.loads(pickle.dumps(bench))  # noqa: S301 our own
     assert there == bench
-    assert there.judge(evidence, "a") == verdict
+    assert there.judge(there.read(evidence, "a")) == verdict
 
 
 def test_the_expected_nonce_holds_for_all_evidence(tmp_path: Path) -> None:
     bench = Bench(roots(), Policy(), NOW, expected_nonce=bytes(32))
-    assert bench.judge(archive.encode(attest()), str(tmp_path)).outcome is Outcome.REJECTED
+    assert bench.judge(bench.read(archive.encode(attest()), str(tmp_path))).outcome is Outcome.REJECTED

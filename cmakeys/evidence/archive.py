@@ -72,7 +72,10 @@ def decode(data: bytes, source: str) -> Evidence:
             hint="read it with the cmakeys that wrote it, or a newer one",
         )
     kind, collected_at = fields.member("kind", EvidenceKind), fields.time("collected_at")
-    exchanges = tuple(_exchange(item) for item in fields.objects("exchanges", MAX_EXCHANGES))
+    exchanges = tuple(
+        _exchange(item, f"{source}, exchanges[{number}]")
+        for number, item in enumerate(fields.items("exchanges", MAX_EXCHANGES))
+    )
     chains = _octet_list(fields, "chains", MAX_CHAINS, MAX_CHAIN_SIZE)
     report = fields.octets("report", MAX_REPORT_SIZE)
     certificates = _octet_list(fields, "certificates", MAX_CERTIFICATES, MAX_CERTIFICATE_SIZE)
@@ -98,7 +101,14 @@ def decode(data: bytes, source: str) -> Evidence:
     return evidence
 
 
-def _exchange(fields: Fields) -> Exchange:
+def _exchange(item: object, where: str) -> Exchange:
+    match item:
+        case {"request": request, "response": response, **others} if not others:
+            return Exchange(
+                hex_octets(request, where, MAX_MESSAGE_SIZE, "request"),
+                hex_octets(response, where, MAX_MESSAGE_SIZE, "response"),
+            )
+    fields = Fields(item, where)
     exchange = Exchange(fields.octets("request", MAX_MESSAGE_SIZE), fields.octets("response", MAX_MESSAGE_SIZE))
     fields.finish()
     return exchange

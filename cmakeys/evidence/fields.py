@@ -19,7 +19,6 @@ MAX_TEXT = 4096
 """Characters of one text field."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
-_HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _Member = TypeVar("_Member", bound=Enum)
 
 
@@ -98,7 +97,7 @@ class Fields:
 
     def octets(self, name: str, limit: int) -> bytes:
         """Lower-case hex of at most `limit` bytes."""
-        return hex_octets(self.take(name), f"{self.source}, field {name}", limit)
+        return hex_octets(self.take(name), self.source, limit, name)
 
     def optional_octets(self, name: str, limit: int) -> bytes | None:
         """Lower-case hex or null."""
@@ -152,8 +151,14 @@ class Fields:
         return False
 
 
-def hex_octets(value: object, where: str, limit: int) -> bytes:
-    """Decode lower-case hex of at most `limit` bytes; `where` names it in a `FieldProblem`."""
-    if not isinstance(value, str) or len(value) > 2 * limit or not _HEX.fullmatch(value):
-        raise FieldProblem(f"lower-case hex digits of at most {limit} bytes are expected", object=where)
-    return bytes.fromhex(value)
+def hex_octets(value: object, where: str, limit: int, field: str = "") -> bytes:
+    """Decode lower-case hex of at most `limit` bytes; `where`, and the `field` there, name it in a `FieldProblem`."""
+    if isinstance(value, str) and len(value) <= 2 * limit:
+        try:
+            octets = bytes.fromhex(value)
+        except ValueError:
+            octets = b""
+        if octets.hex() == value:  # neither blanks nor capitals
+            return octets
+    where = f"{where}, field {field}" if field else where
+    raise FieldProblem(f"lower-case hex digits of at most {limit} bytes are expected", object=where)

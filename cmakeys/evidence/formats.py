@@ -16,6 +16,7 @@ from cmakeys.evidence import archive, nvidia, recording
 from cmakeys.evidence.model import Evidence
 from cmakeys.transports.recording import Recording
 
+_SAVED = b'"cmakeys/evidence/'
 _RECORDING_KEYS = frozenset({"format", "dir"})
 
 
@@ -74,8 +75,11 @@ def evidence_of(data: bytes, source: str, chain: ChainFile | None = None, *, col
 
 def _is_recording(data: bytes) -> bool:
     """Whether the first line is a line of a recording, which no line of saved evidence is."""
+    line, _, rest = data.lstrip().partition(b"\n")
+    if line == b"{" or (not rest and _SAVED in line):
+        return False  # saved evidence, on many lines or on one, as nearly every file is
     try:
-        first: object = json.loads(data.lstrip().split(b"\n", 1)[0])
+        first: object = json.loads(line)
     except (ValueError, RecursionError):
         return False
     return isinstance(first, dict) and bool(_RECORDING_KEYS & first.keys())

@@ -21,6 +21,8 @@ from cmakeys.x509.identity import PciIdentity
 
 SCHEMA = 1
 
+_JSON = json.JSONEncoder(separators=(",", ":"))
+
 
 class EvidenceKind(Enum):
     """What the evidence consists of."""
@@ -92,17 +94,16 @@ class Evidence:
     def digest(self) -> str:
         """SHA-256 over everything but the tool's name, lower-case hex: what a verdict says it is about."""
         identity = self.identity.san_string() if self.identity else None
-        parts = [
-            SCHEMA,
-            self.device,
-            self.kind.value,
-            time_text(self.collected_at),
-            [[exchange.request.hex(), exchange.response.hex()] for exchange in self.exchanges],
+        exchanges = ",".join([f'["{one.request.hex()}","{one.response.hex()}"]' for one in self.exchanges])
+        before = (SCHEMA, self.device, self.kind.value, time_text(self.collected_at))
+        after = (
             [chain.hex() for chain in self.chains],
             self.report.hex(),
             [certificate.hex() for certificate in self.certificates],
             identity,
             self.expected_nonce.hex() if self.expected_nonce is not None else None,
             [self.ending.kind.value, self.ending.message, self.ending.step, self.ending.hint],
-        ]
-        return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
+        )
+        # One JSON list of all of it; what is only hex, and most of it, needs no encoder.
+        text = f"{_JSON.encode(before)[:-1]},[{exchanges}],{_JSON.encode(after)[1:]}"
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -16,7 +16,7 @@ from itertools import chain
 from cmakeys.errors import Temporary
 from cmakeys.fleet.crew import Crew
 from cmakeys.fleet.item import Item, Judged, crashed
-from cmakeys.fleet.worker import judge_chunk, judge_item, pack
+from cmakeys.fleet.worker import judge_chunk, judge_items, pack
 from cmakeys.offline import Bench
 
 CHUNK_ITEMS = 32
@@ -27,8 +27,8 @@ BYTES_UNDER_WAY = 64 << 20
 
 
 def judge_here(bench: Bench, items: Iterable[Item]) -> Generator[list[Judged], None, None]:
-    """Judge all items in this process, one by one."""
-    return ([judge_item(bench, item)] for item in items)
+    """Judge all items in this process."""
+    return (judge_items(bench, chunk) for chunk, _ in chunks(items))
 
 
 def judge_all(bench: Bench, items: Iterable[Item], crew: Crew) -> Generator[list[Judged], None, None]:

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import TypeVar
 
 from cmakeys.errors import CmakeysError
 from cmakeys.fleet.item import Item, Judged, Problem, crashed, unread
-from cmakeys.offline import Bench
+from cmakeys.offline import Bench, Read
+
+Result = TypeVar("Result")
+
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 def pack(bench: Bench) -> bytes:
@@ -30,19 +35,34 @@ def _unpack(packed: bytes) -> Bench:
 
 def judge_chunk(packed: bytes, items: Sequence[Item]) -> list[Judged]:
     """What becomes of each item, in order."""
-    bench = _unpack(packed)
-    return [judge_item(bench, item) for item in items]
+    return judge_items(_unpack(packed), items)
 
 
-def judge_item(bench: Bench, item: Item) -> Judged:
-    """What becomes of one item."""
+def judge_items(bench: Bench, items: Sequence[Item]) -> list[Judged]:
+    """What becomes of each item, in order.
+
+    All are read before the first is judged. The code of each half then stays in the processor's caches, which is a
+    tenth of the time.
+    """
+    read = [_attempt(item, partial(bench.read, item.data, item.place, item.modified)) for item in items]
+    return [
+        one if isinstance(one, Judged) else _attempt(item, partial(_judge, bench, item, one))
+        for item, one in zip(items, read, strict=True)
+    ]
+
+
+def _attempt(item: Item, work: Callable[[], Result]) -> Result | Judged:
+    """The result, or what becomes of an item for which there is none."""
     if item.problem is not None:
         return unread(item, item.problem)
     try:
-        verdict = bench.judge(item.data, item.place, item.modified)
+        return work()
     except CmakeysError as problem:
         return unread(item, Problem.of(problem))
     except Exception as error:  # a fault of ours that hostile bytes have found: it must not take the others along
         return crashed(item, f"judging it failed with {type(error).__name__}: {error}"[:400])
-    document = json.dumps(verdict.to_json(), separators=(",", ":"))
-    return Judged(item.name, item.line, verdict.outcome.value, verdict.summary, document)
+
+
+def _judge(bench: Bench, item: Item, read: Read) -> Judged:
+    verdict = bench.judge(read)
+    return Judged(item.name, item.line, verdict.outcome.value, verdict.summary, _JSON.encode(verdict.to_json()))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import Flag
+from functools import lru_cache
 from importlib.util import find_spec
 
 
@@ -206,6 +207,7 @@ def is_single_bit(mask: int) -> bool:
     return mask > 0 and mask & (mask - 1) == 0
 
 
+@lru_cache(maxsize=256, typed=True)
 def algorithm_name(algorithm: Flag) -> str:
     """An algorithm, or a set of them, in words: `ECDSA-P384`, `SHA-256, SHA-384`, `none`."""
     if not algorithm:

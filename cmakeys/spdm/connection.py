@@ -41,6 +41,7 @@ from cmakeys.spdm.messages.header import Layout, peek_header
 from cmakeys.spdm.messages.measurements import GetMeasurements, MeasurementBlock, Measurements
 from cmakeys.spdm.messages.negotiation import Algorithms, NegotiateAlgorithms
 from cmakeys.spdm.messages.version import VersionResponse
+from cmakeys.spdm.repeated import pull_again
 from cmakeys.spdm.requests import REQUEST_CODECS
 from cmakeys.spdm.rules import MEAS, BadSelection, capabilities_fault, check_selection
 from cmakeys.spdm.signing import Context, Statement
@@ -49,6 +50,10 @@ from cmakeys.spdm.states import IllegalRequest, State, after
 from cmakeys.spdm.transcript import Transcript
 from cmakeys.spdm.violation import STEP_NEGOTIATION, STEP_OF_REQUEST, ProtocolViolation, violation
 from cmakeys.spdm.wire import Reader, WireError
+
+REQUESTS = {code.value: code for code in RequestCode}
+REQUEST_NAMES = {code: code.name for code in RequestCode}
+"""Looked up for every message; asking the enumeration takes ten times as long."""
 
 SLOT_PROVISIONED_KEY = 0xFF
 """Slot number of a public key that was provisioned out of band."""
@@ -138,7 +143,10 @@ class Connection:
 
     def has(self, *flags: Capability) -> bool:
         """The responder announced at least one of these."""
-        return self.capabilities is not None and any(self.capabilities.flags & flag for flag in flags)
+        if self.capabilities is None:
+            return False
+        announced = int(self.capabilities.flags)  # flags combine slowly, and this is asked often
+        return any(announced & int(flag) for flag in flags)
 
     def chunking(self) -> bool:
         """Both sides may chunk."""
@@ -181,11 +189,11 @@ class Connection:
         self.transcript.begin(code)
         if code != RequestCode.GET_MEASUREMENTS:
             self._series.clear()
-        name = f"answer to {code.name}"
+        name = f"answer to {REQUEST_NAMES[code]}"
         reader = Reader(response, name)
         self.exchanges.append(Exchange(request, response))
         try:
-            header = peek_header(response[:4], Reader(response[:4], name))
+            header = peek_header(response[:4], reader)
             if header.code == ResponseCode.ERROR:
                 return self._observe_error(code, request, response)
             self._check_version_byte(code, header.version)
@@ -197,7 +205,8 @@ class Connection:
         except WireError as error:
             step = STEP_OF_REQUEST.get(code, STEP_NEGOTIATION)
             raise ProtocolViolation(error.message, step=step, object=name) from error
-        self.exchanges[-1] = Exchange(request, response[: reader.offset])
+        if reader.remaining:
+            self.exchanges[-1] = Exchange(request, reader.consumed())
         self.state = following
         return answer
 
@@ -208,18 +217,18 @@ class Connection:
         anything. A recorded request may also carry its transport's padding, which was never hashed.
         """
         try:
-            code = RequestCode(request[1])
-            reader = Reader(request, code.name)
-            header = peek_header(request[:4], Reader(request[:4], code.name))
+            code = REQUESTS[request[1]]
+            reader = Reader(request, REQUEST_NAMES[code])
+            header = peek_header(request[:4], reader)
             if code in REQUEST_CODECS:
-                REQUEST_CODECS[code](reader)
+                pull_again(REQUEST_CODECS[code], reader)
                 request = reader.consumed()
             if code == RequestCode.GET_VERSION:
                 self._reset()
             elif self.version is not None and header.version != self.version:
                 raise reader.fail(f"version byte {header.version} on a connection of version {self.version}")
             return code, request, after(self.state, code)
-        except (WireError, IllegalRequest, ValueError, IndexError) as error:
+        except (WireError, IllegalRequest, LookupError) as error:
             raise ProtocolViolation(
                 f"the conversation holds a request that a requester may not send: {error}",
                 step=STEP_NEGOTIATION,
@@ -250,7 +259,7 @@ class Connection:
     # -- connection set-up --------------------------------------------------------------------------------------------
 
     def _observe_version(self, request: bytes, reader: Reader) -> VersionResponse:
-        answer = VersionResponse.pull(reader)
+        answer = pull_again(VersionResponse.pull, reader)
         if not answer.entries:
             raise violation(RequestCode.GET_VERSION, "VERSION lists no version")
         self.offered_versions = answer.versions
@@ -258,10 +267,10 @@ class Connection:
         return answer
 
     def _observe_capabilities(self, request: bytes, reader: Reader) -> Capabilities:
-        asked = GetCapabilities.pull(Reader(request, "GET_CAPABILITIES"))
+        asked = pull_again(GetCapabilities.pull, Reader(request, "GET_CAPABILITIES"))
         if asked.version not in self.offered_versions:
             raise violation(RequestCode.GET_CAPABILITIES, f"version {asked.version} was not offered in VERSION")
-        answer = Capabilities.pull(reader)
+        answer = pull_again(Capabilities.pull, reader)
         if answer.version != asked.version:
             raise violation(
                 RequestCode.GET_CAPABILITIES, f"version byte {answer.version} where {asked.version} was asked"
@@ -276,8 +285,8 @@ class Connection:
         return answer
 
     def _observe_algorithms(self, request: bytes, reader: Reader) -> Algorithms:
-        offer = NegotiateAlgorithms.pull(Reader(request, "NEGOTIATE_ALGORITHMS"))
-        answer = Algorithms.pull(reader)
+        offer = pull_again(NegotiateAlgorithms.pull, Reader(request, "NEGOTIATE_ALGORITHMS"))
+        answer = pull_again(Algorithms.pull, reader)
         flags = self.capabilities.flags if self.capabilities else Capability(0)
         try:
             selection = check_selection(offer, answer, flags)
@@ -313,7 +322,7 @@ class Connection:
         return answer
 
     def _observe_certificate(self, request: bytes, reader: Reader) -> CertificateResponse:
-        asked = GetCertificate.pull(Reader(request, "GET_CERTIFICATE"))
+        asked = pull_again(GetCertificate.pull, Reader(request, "GET_CERTIFICATE"))
         answer = CertificateResponse.pull(reader)
         self.slots.take_portion(asked, answer, multi_key=self.layout.multi_key)
         self.transcript.add_b(request, reader.consumed())
@@ -322,7 +331,7 @@ class Connection:
     # -- challenge ----------------------------------------------------------------------------------------------------
 
     def _observe_challenge_auth(self, request: bytes, reader: Reader) -> ChallengeAuth:
-        asked = Challenge.pull(Reader(request, "CHALLENGE"))
+        asked = pull_again(Challenge.pull, Reader(request, "CHALLENGE"))
         has_summary = self.has(MEAS) and asked.summary_hash != 0
         answer = ChallengeAuth.pull(reader, self.layout, has_summary=has_summary)
         code = RequestCode.CHALLENGE
@@ -383,7 +392,7 @@ class Connection:
     # -- measurements -------------------------------------------------------------------------------------------------
 
     def _observe_measurements(self, request: bytes, reader: Reader) -> Measurements:
-        asked = GetMeasurements.pull(Reader(request, "GET_MEASUREMENTS"))
+        asked = pull_again(GetMeasurements.pull, Reader(request, "GET_MEASUREMENTS"))
         answer = Measurements.pull(reader, self.layout, signed=asked.signed)
         code = RequestCode.GET_MEASUREMENTS
         blocks = answer.blocks()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cmakeys.spdm.algorithms import (
     MEASUREMENT_SPECIFICATION_DMTF,
@@ -179,6 +180,7 @@ FLAG_RULES: tuple[FlagRule, ...] = (
 )
 
 
+@lru_cache(maxsize=64)
 def capabilities_fault(message: Capabilities) -> str | None:
     """The first rule that CAPABILITIES breaks, in words; None when it is sound."""
     version = message.version
@@ -213,6 +215,7 @@ class BadSelection(ValueError):
     """ALGORITHMS breaks a rule; the message says which."""
 
 
+@lru_cache(maxsize=64)
 def check_selection(offer: NegotiateAlgorithms, answer: Algorithms, capabilities: Capability) -> Selection:
     """Check ALGORITHMS against what was offered and the responder's own capabilities.
 

@@ -84,10 +84,10 @@ _HASH_CLASSES: dict[BaseHash, type[hashes.HashAlgorithm]] = {
 
 def asym_of_key(key: CertificatePublicKeyTypes) -> tuple[BaseAsym | PqcAsym, ...]:
     """The negotiable algorithms that a public key can serve; empty when SPDM has none for it."""
-    if isinstance(key, rsa.RSAPublicKey):
-        return tuple(asym for asym, size in _RSA_SIZES.items() if size == key.key_size)
     if isinstance(key, ec.EllipticCurvePublicKey):
         return tuple(asym for asym, curve in _CURVES.items() if curve == key.curve.name)
+    if isinstance(key, rsa.RSAPublicKey):
+        return tuple(asym for asym, size in _RSA_SIZES.items() if size == key.key_size)
     if isinstance(key, ed25519.Ed25519PublicKey):
         return (BaseAsym.ED25519,)
     if isinstance(key, ed448.Ed448PublicKey):
@@ -159,17 +159,17 @@ def verify_statement(statement: Statement, key: CertificatePublicKeyTypes) -> No
 
 def _verify(statement: Statement, key: CertificatePublicKeyTypes) -> None:
     message, signature = statement.signed_message(), statement.signature
-    if isinstance(key, rsa.RSAPublicKey):
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        half = len(signature) // 2
+        r, s = int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
+        key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hash_algorithm(statement.base_hash)))
+    elif isinstance(key, rsa.RSAPublicKey):
         algorithm = hash_algorithm(statement.base_hash)
         if isinstance(statement.asym, BaseAsym) and statement.asym in _RSA_PSS:
             pss = padding.PSS(padding.MGF1(algorithm), algorithm.digest_size)
             key.verify(signature, message, pss, algorithm)
         else:
             key.verify(signature, message, padding.PKCS1v15(), algorithm)
-    elif isinstance(key, ec.EllipticCurvePublicKey):
-        half = len(signature) // 2
-        r, s = int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
-        key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hash_algorithm(statement.base_hash)))
     elif isinstance(key, ed25519.Ed25519PublicKey):
         key.verify(signature, message)
     elif isinstance(key, ed448.Ed448PublicKey):

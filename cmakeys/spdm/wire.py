@@ -18,16 +18,16 @@ class WireError(EvidenceProblem):
 class Reader:
     """A cursor over one message."""
 
-    __slots__ = ("_data", "_name", "offset")
+    __slots__ = ("_data", "name", "offset")
 
     def __init__(self, data: bytes, name: str) -> None:
         self._data = data
-        self._name = name
+        self.name = name
         self.offset = 0
 
     def fail(self, message: str) -> WireError:
         """An error of this message; the caller raises it."""
-        return WireError(f"{message} (at byte {self.offset})", object=self._name)
+        return WireError(f"{message} (at byte {self.offset})", object=self.name)
 
     def take(self, count: int, field: str) -> bytes:
         """The next `count` bytes. Raises `WireError` when fewer remain."""
@@ -44,7 +44,7 @@ class Reader:
 
     def u8(self, field: str) -> int:
         """One byte."""
-        return self.uint(1, field)
+        return self.take(1, field)[0]
 
     def u16(self, field: str) -> int:
         """Two bytes, little-endian."""
@@ -53,6 +53,11 @@ class Reader:
     def u32(self, field: str) -> int:
         """Four bytes, little-endian."""
         return self.uint(4, field)
+
+    @property
+    def whole(self) -> bytes:
+        """All bytes, wherever the cursor is."""
+        return self._data
 
     def consumed(self) -> bytes:
         """Everything read so far: the message at its true length once its codec is done."""

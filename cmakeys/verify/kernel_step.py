@@ -9,7 +9,7 @@ before say of that (`Scope`): a kernel that finds our root above the chain of an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cmakeys.verify.case import Case, not_checked, passed, warned
 from cmakeys.verify.kernelview import Answer, KernelView, Scope, simulate
@@ -21,10 +21,10 @@ _GOOD = (StepOutcome.PASSED, StepOutcome.WARNED)
 _SAYS = {Answer.ACCEPTS: "accepts it", Answer.REFUSES: "refuses it"}
 
 
-def step_14(case: Case, before: Sequence[Step], *, healthy: bool) -> Step:
+def step_14(case: Case, before: Sequence[Step], *, healthy: Callable[[], bool]) -> Step:
     """Every opinion of a kernel that there is says what we say.
 
-    `before` are the steps 1 to 13, `healthy` is whether the device passes by them.
+    `before` are the steps 1 to 13, `healthy` finds out whether the device passes by them.
     """
     certificates = case.facts.certificates
     if case.policy.kernel_view is KernelViewRule.OFF:
@@ -44,7 +44,7 @@ def step_14(case: Case, before: Sequence[Step], *, healthy: bool) -> Step:
     return passed(14, "; ".join(f"{view.source} {_SAYS[view.answer]}: {view.reason}" for view in views))
 
 
-def _objection(case: Case, before: Sequence[Step], scope: Scope, *, healthy: bool) -> str | None:
+def _objection(case: Case, before: Sequence[Step], scope: Scope, *, healthy: Callable[[], bool]) -> str | None:
     """What we have against what the opinion is about; None for nothing."""
     failures = [
         step
@@ -54,7 +54,7 @@ def _objection(case: Case, before: Sequence[Step], scope: Scope, *, healthy: boo
     if failures:
         return f"at step {failures[0].number}"
     if scope is Scope.DEVICE:
-        return None if healthy else "as a whole"
+        return None if healthy() else "as a whole"
     return None if before[3].outcome in _GOOD else "at step 4"
 
 

@@ -18,7 +18,7 @@ from cmakeys.spdm.algorithms import (
     algorithm_name,
 )
 from cmakeys.spdm.codes import Capability, CertificateModel, ErrorCode, RequestCode
-from cmakeys.spdm.connection import Connection, Exchange, SignedMeasurements
+from cmakeys.spdm.connection import REQUESTS, Connection, Exchange, SignedMeasurements
 from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.signing import Statement
 from cmakeys.spdm.slots import MAX_CHAIN_SIZE, MAX_LARGE_CHAIN_SIZE
@@ -63,7 +63,7 @@ class _Replay:
         except ProtocolViolation as error:
             self.violation = Violation(error.step, str(error), error.hint)
             return
-        code = RequestCode(exchange.request[1])
+        code = REQUESTS[exchange.request[1]]
         if code == RequestCode.GET_VERSION:
             self._forget()
         if isinstance(answer, ErrorResponse):

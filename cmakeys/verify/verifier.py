@@ -124,7 +124,7 @@ def _run(case: Case) -> tuple[Step, ...]:
     for number, step in STEPS.items():
         done[number] = _forced(case, number) or _blocked(case, number, done) or step(case)
     before = tuple(done.values())
-    done[14] = kernel_step.step_14(case, before, healthy=_conclude(case, before)[0].healthy)
+    done[14] = kernel_step.step_14(case, before, healthy=lambda: _conclude(case, before)[0].healthy)
     return tuple(_name_the_cause(case, step) for step in done.values())
 
 

@@ -22,6 +22,7 @@ from cryptography.x509 import InvalidVersion
 
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.der import OBJECT_IDENTIFIER, SEQUENCE, DerError, Element, read_element
+from cmakeys.x509.known import issuing_certificate
 
 MAX_INPUT_SIZE = 16 * 1024 * 1024
 """Bytes; no file, stream or blob larger than this is looked at."""
@@ -126,7 +127,9 @@ def split_der(
         if len(certificates) == limit:
             raise _problem(f"more than {limit} certificates", source, offset + position)
         element = _certificate_element(data, position, source, offset, len(certificates))
-        certificates.append(Certificate.from_der(data[element.start : element.end], source, offset + position))
+        last = element.end == len(data)
+        parse = Certificate.from_der if last else issuing_certificate
+        certificates.append(parse(data[element.start : element.end], source, offset + position))
         position = element.end
     return tuple(certificates)
 

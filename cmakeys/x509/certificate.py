@@ -116,6 +116,7 @@ class Certificate:
             parsed = x509.load_der_x509_certificate(self.der)
             # The library parses these when they are first asked for, and keeps them.
             _ = (parsed.subject, parsed.issuer, parsed.extensions)
+            self.__dict__["serial_number"] = parsed.serial_number
             return parsed
 
     @cached_property
@@ -177,7 +178,29 @@ class Certificate:
     @cached_property
     def self_issued(self) -> bool:
         """Issuer and subject are the same name. Says nothing about the signature."""
-        return self.parsed.issuer.public_bytes() == self.parsed.subject.public_bytes()
+        issuer, subject = self.names
+        return issuer == subject
+
+    @cached_property
+    def names(self) -> tuple[bytes, bytes]:
+        """Issuer and subject as DER."""
+        return self.parsed.issuer.public_bytes(), self.parsed.subject.public_bytes()
+
+    @cached_property
+    def basic_constraints(self) -> x509.BasicConstraints | None:
+        """The basicConstraints extension; None when it is missing."""
+        try:
+            return self.parsed.extensions.get_extension_for_class(x509.BasicConstraints).value
+        except x509.ExtensionNotFound:
+            return None
+
+    @cached_property
+    def key_usage(self) -> x509.KeyUsage | None:
+        """The keyUsage extension; None when it is missing."""
+        try:
+            return self.parsed.extensions.get_extension_for_class(x509.KeyUsage).value
+        except x509.ExtensionNotFound:
+            return None
 
     @property
     def label(self) -> str:
@@ -191,11 +214,11 @@ class Certificate:
             key = self.public_key
         except CertificateProblem:
             return self.parsed.public_key_algorithm_oid.dotted_string
-        if isinstance(key, rsa.RSAPublicKey):
-            return f"RSA {key.key_size}"
         if isinstance(key, ec.EllipticCurvePublicKey):
             names = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521", "secp192r1": "P-192"}
             return f"ECDSA {names.get(key.curve.name, key.curve.name)}"
+        if isinstance(key, rsa.RSAPublicKey):
+            return f"RSA {key.key_size}"
         if isinstance(key, ed25519.Ed25519PublicKey):
             return "Ed25519"
         if isinstance(key, ed448.Ed448PublicKey):

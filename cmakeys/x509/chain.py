@@ -70,7 +70,7 @@ def _upside_down(certificates: Sequence[Certificate]) -> bool:
 
 
 def _order_faults(certificates: Sequence[Certificate]) -> list[ChainFault]:
-    names = [(c.parsed.issuer.public_bytes(), c.parsed.subject.public_bytes()) for c in certificates]
+    names = [certificate.names for certificate in certificates]
     faults = []
     seen: dict[bytes, int] = {}
     for index, certificate in enumerate(certificates):

@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtensionOID
 
 from cmakeys.x509.certificate import Certificate
+from cmakeys.x509.known import is_verified, remember_verified
 
 DMTF_SPDM_EXTENSION_OID = "1.3.6.1.4.1.412.274.6"
 """The SPDM extension, a container of DMTF's other object identifiers (DSP0274 1.2 §10.6.1.4)."""
@@ -70,28 +71,25 @@ def unknown_critical_extensions(certificate: Certificate) -> tuple[str, ...]:
 
 def basic_constraints(certificate: Certificate) -> x509.BasicConstraints | None:
     """Look up the basicConstraints extension; None when it is missing."""
-    try:
-        return certificate.parsed.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        return None
+    return certificate.basic_constraints
 
 
 def key_usage(certificate: Certificate) -> x509.KeyUsage | None:
     """Look up the keyUsage extension; None when it is missing."""
-    try:
-        return certificate.parsed.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        return None
+    return certificate.key_usage
 
 
 def signature_problem(certificate: Certificate, issuer: Certificate) -> str | None:
     """Say why `certificate` is not directly issued by `issuer`, by name and by signature; None if it is."""
+    if is_verified(certificate, issuer):
+        return None
     try:
         certificate.parsed.verify_directly_issued_by(issuer.parsed)
     except InvalidSignature:
         return f"signature by {'itself' if issuer is certificate else issuer.label} is wrong"
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         return f"signature by {'itself' if issuer is certificate else issuer.label} cannot be verified: {error}"
+    remember_verified(certificate, issuer)
     return None
 
 

@@ -21,6 +21,8 @@ from cmakeys.spdm.wire import Reader
 
 HEADER_LENGTH = 4
 
+_VERSIONS = {version.value: version for version in Version}
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -58,10 +60,9 @@ def peek_header(data: bytes, reader: Reader | None = None) -> Header:
     reader = reader or Reader(data, "message")
     if len(data) < HEADER_LENGTH:
         raise reader.fail(f"{len(data)} bytes are no SPDM message")
-    try:
-        version = Version(data[0])
-    except ValueError:
-        raise reader.fail(f"unknown SPDM version byte {data[0]:#04x}") from None
+    version = _VERSIONS.get(data[0])
+    if version is None:
+        raise reader.fail(f"unknown SPDM version byte {data[0]:#04x}")
     return Header(version, data[1], data[2], data[3])
 
 
