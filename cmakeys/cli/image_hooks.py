@@ -156,6 +156,8 @@ def _show(out: Output, one: Standing) -> None:
             version = f" by cmakeys {file.version}" if file.version else ""
             out.show(f"  {file.path}: {file.state.value}{version}")
     if one.state is FileState.OUTDATED:
-        out.show(f"  next: cmakeys image hooks install --for {one.generator.value}")
+        out.show(
+            f"  next: {' '.join(('cmakeys image hooks install --for', one.generator.value, *(one.options or ())))}"
+        )
     elif one.state is FileState.CURRENT and one.present:
         out.show(f"  made anew by: {HOOKS[one.generator].rebuild}")

@@ -25,7 +25,7 @@ from cmakeys.stamped import FileState
 from tests.roots import trust
 
 BAKING = [generator for generator in Generator if generator is not Generator.SYSTEMD]
-EVERYTHING = options_of(required=True, allowed=Permission)
+EVERYTHING = options_of(required=True, allowed=tuple(Permission))
 UNIT = "usr/lib/systemd/system/cmakeys-load.service"
 
 each_generator = pytest.mark.parametrize("generator", Generator, ids=lambda one: one.value)
@@ -83,9 +83,10 @@ def test_an_edited_hook_is_said_to_be_and_kept(generator: Generator, tmp_path: P
     found = standing(tmp_path, generator)
     assert found.state is FileState.EDITED
     assert [file.path for file in found.files if file.state is FileState.EDITED] == [path]
-    for attempt in (lambda: put(tmp_path, generator), lambda: remove(tmp_path, generator, force=False, dry_run=False)):
-        with pytest.raises(Refused):
-            attempt()
+    with pytest.raises(Refused):
+        put(tmp_path, generator)
+    with pytest.raises(Refused):
+        remove(tmp_path, generator, force=False, dry_run=False)
     assert path.read_bytes().endswith(b"# mine\n")
 
 
@@ -261,7 +262,7 @@ def test_where_the_roots_are_required_what_bake_refuses_ends_it(generator: Gener
     build.bakes(8)
     run = IN[generator](build, "--required")
     assert run.returncode == 1
-    assert "they are required" in run.stdout + run.stderr or "are required" in run.stdout + run.stderr
+    assert "are required" in run.stdout + run.stderr
     assert "--required" in build.baked
     assert build.leaves_nothing()
 
