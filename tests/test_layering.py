@@ -12,17 +12,18 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "cmakeys").rglob("*.py"))
 FLOORS = (
     {"errors", "files", "lock", "__init__"},
-    {"x509", "spdm", "transports", "stamped", "ownership"},
+    {"x509", "spdm", "transports", "stamped", "ownership", "grace"},
     {"devices", "roots", "emulator", "revocation"},
     {"evidence", "keyring", "images", "bindguard", "schedule"},
     {"verify"},
     {"witness"},
     {"check", "clock", "config", "offline", "revocation"},
-    {"standing", "running", "eventlog", "fleet"},
+    {"standing", "running", "eventlog", "fleet", "whereabouts"},
     {"status", "dependants", "enrolling"},
     {"doctor"},
     {"reports"},
     {"callouts"},
+    {"installation"},
     {"cli"},
     {"__main__"},
 )

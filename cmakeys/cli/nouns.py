@@ -60,6 +60,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("spdm", "cmakeys.cli.spdm", "Look at the protocol itself: what a device speaks, and what was said."),
     Noun("emulate", "cmakeys.cli.emulate", "Emulate a CMA device, honest or faulty, on a local port.", verbs=False),
     Noun("config", "cmakeys.cli.config", "Show the settings in effect, and the file that each comes from."),
+    Noun("setup", "cmakeys.cli.setup", "Put manual pages, units, completion and more where a distribution would."),
     Noun("schema", "cmakeys.cli.schema", "Show the schema of the JSON that a verb prints.", verbs=False),
     Noun(
         "completion", "cmakeys.cli.completion", "Let the shell complete nouns, verbs, options and names.", verbs=False

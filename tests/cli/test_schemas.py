@@ -180,6 +180,11 @@ def unreadable_schedule(stage: Stage) -> Sequence[str]:
     return stage.sysroot
 
 
+def set_up(stage: Stage) -> Sequence[str]:
+    assert stage.machine.run("setup", "install").code == 0
+    return stage.sysroot
+
+
 def misconfigured(stage: Stage) -> Sequence[str]:
     stage.file("etc/cmakeys/cmakeys.yaml", b"policy: {clok: now}\n")
     return stage.sysroot
@@ -378,6 +383,9 @@ SUCCESSES: Mapping[str, Arguments] = {
     "schedule-install": lambda stage: stage.sysroot,
     "schedule-remove": scheduled,
     "schedule-status": scheduled,
+    "setup-install": lambda stage: stage.sysroot,
+    "setup-remove": set_up,
+    "setup-status": set_up,
     "schema": lambda _stage: ("roots", "add"),
     "completion": lambda _stage: ("bash", "roots", "s"),
 }
@@ -446,6 +454,9 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "schedule-install": (2, lambda stage: ("--when", "%h", *stage.sysroot)),
     "schedule-remove": (8, edited_schedule),
     "schedule-status": (8, unreadable_schedule),
+    "setup-install": (2, lambda stage: ("--prefix", "usr", *stage.sysroot)),
+    "setup-remove": (3, lambda stage: stage.sysroot),
+    "setup-status": (2, lambda stage: ("--prefix", "/usr/../etc", *stage.sysroot)),
     "schema": (3, lambda _stage: ("roots", "nonsense")),
     "completion": (2, lambda _stage: ("csh",)),
 }
