@@ -15,12 +15,16 @@ from cmakeys.reports.html.placing import Box, Graph, as_list, in_columns
 from cmakeys.reports.html.timeline import AXIS, BAR, Period, Row, Timeline, place
 from cmakeys.reports.html.tree import SEVERITY, Kind, Node
 from cmakeys.reports.layout import shorten
+from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.verify.verdict import Outcome
 
 WIDE = 1072
 NARROW = 344
 CELL = 7.3
 """Pixels of a character of 12."""
+
+SMALL_CELL = 6.7
+"""Pixels of a character of 11."""
 
 
 def both(graph: Sequence[Node]) -> list[Element]:
@@ -60,24 +64,52 @@ def _graph(graph: Graph, kind: str) -> Element:
 
 def _box(box: Box) -> Element:
     node = box.node
-    single = node.kind in (Kind.DEVICE, Kind.DEVICES)
-    look = f"box {node.kind.name.lower()} {node.outcome.value}{' claimed' if node.claimed else ''}"
-    lines = [element("text", shorten(safe(node.label), _cells(box.width - 38)), x=30, y=18, class_="name")]
-    if not single:
-        counted = f"{node.count:,} device{'s'[: node.count != 1]}"
-        note = " \N{MIDDLE DOT} ".join(one for one in (_claim(node), counted) if one)
-        lines.append(element("text", shorten(note, _cells(box.width - 38)), x=30, y=35, class_="note"))
+    look = f"box{_LOOKS.get(node.kind, '')} {node.outcome.value}{' claimed' if node.claimed else ''}"
+    room = box.width - 38
+    label = safe(node.label if node.kind in _LEAVES else node.label.removeprefix("CN="))
+    name = element("text", shorten(label, _cells(room)), x=30, y=18, class_="name")
+    if node.children:
+        content = [
+            _seal(),
+            name,
+            element("text", shorten(_note(node), int(room / SMALL_CELL)), x=30, y=35, class_="note"),
+        ]
+    else:
+        content = [glyph(node.outcome, x=8, y=6), name]
     return element(
         "g",
-        element("title", f"{node.label}: {node.outcome.value}{', claimed' if node.claimed else ''}"),
+        element("title", f"{node.label}: {_note(node) if node.children else _word(node)}"),
         element("rect", x=box.x, y=box.y, width=box.width, height=box.height, rx=6, class_="frame"),
-        element("svg", glyph(node.outcome, x=8, y=6), *lines, x=box.x, y=box.y, width=box.width - 4, height=box.height),
+        element("svg", *content, x=box.x, y=box.y, width=box.width - 4, height=box.height),
         class_=look,
     )
 
 
-def _claim(node: Node) -> str:
-    return f"{node.note}, claimed" if node.claimed and node.kind is Kind.ISSUER else node.note
+_LEAVES = (Kind.DEVICE, Kind.DEVICES)
+_LOOKS = {Kind.ROOT: " anchor", Kind.DEVICE: " leaf", Kind.DEVICES: " leaf"}
+
+
+def _seal() -> Element:
+    """A certificate as a picture: a seal with its ribbons."""
+    return element(
+        "path", d="M16 7a5 5 0 1 1 0 10a5 5 0 1 1 0-10zM13.4 16.6l-1.4 5.6 4-2.2 4 2.2-1.4-5.6", class_="seal"
+    )
+
+
+def _note(node: Node) -> str:
+    """The second line of a certificate: what it is where that is not plain, and what there is below it."""
+    if node.outcome is Outcome.TRUSTED:
+        below = f"{node.count:,} device{'s'[: node.count != 1]}"
+    elif node.worst_count < node.count:
+        below = f"{node.worst_count:,} of {node.count:,} {node.outcome.value}"
+    else:
+        below = f"{node.count:,} {node.outcome.value}"
+    claimed = "claimed" if node.claimed and node.kind is Kind.ISSUER else ""
+    return " \N{MIDDLE DOT} ".join(one for one in (claimed, node.note, below) if one)
+
+
+def _word(node: Node) -> str:
+    return f"{node.outcome.value}{', its place is claimed or seen earlier' if node.claimed else ''}"
 
 
 def _cells(pixels: float) -> int:
@@ -113,12 +145,13 @@ def _timeline(drawn: Timeline, kind: str, today: datetime) -> Element:
         element("line", x1=drawn.today, x2=drawn.today, y1=AXIS - 6, y2=bottom, class_="today"),
         element("text", "today", x=now, y=13, class_="today-word"),
     ]
-    rows = [part for row in drawn.rows for part in _row(row, drawn.width)]
+    bars = [_bars(row, drawn.width) for row in drawn.rows]
+    labels = [_label(row, drawn.width) for row in drawn.rows]
     description = f"{len(drawn.rows)} roots from their first to their last day, today being {today:%Y-%m-%d}."
-    return _canvas(drawn, kind, "Roots along time", description, *marks, *line, *rows)
+    return _canvas(drawn, kind, "Roots along time", description, *marks, *bars, *line, *labels)
 
 
-def _row(row: Row, width: float) -> list[Element]:
+def _bars(row: Row, width: float) -> Element:
     period, top = row.period, row.y + 22
     wide = max(row.right - row.left, 3)
     left = min(row.left, width - 3)
@@ -134,22 +167,40 @@ def _row(row: Row, width: float) -> list[Element]:
         parts.append(element("path", d=f"M{left - 8:g} {middle:g}l8-7v14z", class_="arrow"))
     if row.cut_right:
         parts.append(element("path", d=f"M{left + wide + 8:g} {middle:g}l-8-7v14z", class_="arrow"))
-    words = [f"{period.name} \N{MIDDLE DOT} {period.state.value}", span(period)]
+    title = element("title", ": ".join([period.name, "; ".join([span(period), *remarks(period)])]))
+    return element("g", title, *parts, class_=f"root {period.state.value}")
+
+
+def _label(row: Row, width: float) -> Element:
+    words = (row.period.name, row.period.state.value, span(row.period))
     text = shorten(" \N{MIDDLE DOT} ".join(words), _cells(width - 16))
-    label = element(
-        "g",
-        element("rect", x=0, y=row.y + 2, width=min(len(text) * CELL + 14, width), height=17, class_="behind"),
-        element("text", text, x=8, y=row.y + 15, class_="name"),
-    )
-    return [
-        label,
-        element(
-            "g",
-            element("title", ": ".join([period.name, *remarks(period)])),
-            *parts,
-            class_=f"root {period.state.value}",
-        ),
-    ]
+    behind = element("rect", x=2, y=row.y + 3, width=min(len(text) * CELL + 10, width - 2), height=17, class_="behind")
+    return element("g", behind, element("text", text, x=8, y=row.y + 15, class_="name"))
+
+
+def legend_of_times(found: Sequence[Period]) -> Element:
+    """What the bars mean, as far as there are such."""
+    states = {period.state for period in found}
+    items = [(f"root {state.value}", _MEANINGS[state], "bar") for state in LifeCycle if state in states]
+    if any(period.overlap for period in found):
+        items.append(("", "old and new root side by side", "overlap"))
+    if any(period.distrust_after for period in found):
+        items.append(("", "leaves issued then are not believed", "distrust"))
+    return element("ul", *(element("li", _sample(group, bar), text) for group, text, bar in items), class_="legend")
+
+
+_MEANINGS = {
+    LifeCycle.STAGED: "staged, anchors nothing yet",
+    LifeCycle.TRUSTED: "trusted",
+    LifeCycle.RETIRING: "retiring, still anchors",
+    LifeCycle.RETIRED: "retired",
+    LifeCycle.DISTRUSTED: "distrusted",
+}
+
+
+def _sample(group: str, bar: str) -> Element:
+    shape = element("rect", x=1, y=3, width=26, height=10, rx=3, class_=bar)
+    return element("svg", element("g", shape, class_=group), width=28, height=16, aria_hidden="true")
 
 
 def span(period: Period) -> str:

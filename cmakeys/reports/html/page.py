@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element
 
-from cmakeys.reports.html.drawing import both, both_times, legend, remarks, span
+from cmakeys.reports.html.drawing import both, both_times, legend, legend_of_times, remarks, span
 from cmakeys.reports.html.elements import XHTML, badge, document, element, foreign, glyph
 from cmakeys.reports.html.style import STYLE
 from cmakeys.reports.html.timeline import MAX_ROOTS, Period, periods
@@ -25,8 +25,11 @@ from cmakeys.running import Mark
 from cmakeys.standing import Finding, minute
 from cmakeys.verify.verdict import Outcome, Step, StepOutcome, Verdict
 
-MAX_CASES = 40
-"""Devices in trouble that are described at the top."""
+UNFOLDED = 8
+"""Devices in trouble, or with changes, that are told of at the top; the others are folded away below them."""
+
+MAX_CASES = 100
+"""Devices in trouble that are described."""
 
 MAX_CHANGES = 100
 """Devices whose changes are told."""
@@ -87,9 +90,9 @@ def headline(findings: Sequence[Finding]) -> tuple[str, str]:
     if not number:
         return "No device was checked", "Nothing is said about any device."
     for outcome, verb, sentence in (
-        (Outcome.REJECTED, "rejected", "What it showed is not good enough to be trusted."),
+        (Outcome.REJECTED, "rejected", "What a rejected device shows is not good enough to be trusted."),
         (Outcome.UNREACHABLE, "unreachable", "That says nothing about a device; it has to be asked again."),
-        (Outcome.UNSUPPORTED, "not able to prove what it is", "It speaks no CMA-SPDM."),
+        (Outcome.UNSUPPORTED, "not able to prove what it is", "Without CMA-SPDM nothing can be said about a device."),
         (Outcome.DEGRADED, "trusted, with something due soon", "Every required step passed."),
     ):
         if found[outcome]:
@@ -131,9 +134,21 @@ def _trouble(findings: Sequence[Finding]) -> Element | None:
     bad = _by_severity(one for one in findings if one.outcome is not Outcome.TRUSTED)
     if not bad:
         return None
-    cases = element("div", *map(_case, bad[:MAX_CASES]), class_="cases")
+    cases = [_case(one) for one in bad[:MAX_CASES]]
     rest = _left_out(len(bad) - MAX_CASES, "are in the table of devices below")
-    return _card("trouble", "What needs attention", "The worst first, with what to do next.", cases, *rest)
+    lead = "The worst first, with what to do next."
+    return _card("trouble", "What needs attention", lead, *_folded("div", "cases", cases), *rest)
+
+
+def _folded(tag: str, look: str, parts: Sequence[Element], each: int = 1) -> list[Element]:
+    """The parts about the first devices, and the others where a click shows them; `each` of them are about one."""
+    first, others = parts[: UNFOLDED * each], parts[UNFOLDED * each :]
+    shown = [element(tag, *first, class_=look)]
+    if others:
+        number = len(others) // each
+        head = element("summary", f"{number:,} more device{'s'[: number != 1]}")
+        shown.append(element("details", head, element(tag, *others, class_=look), class_="fold"))
+    return shown
 
 
 def _case(one: Finding) -> Element:
@@ -173,9 +188,8 @@ def _changes(findings: Sequence[Finding]) -> Element | None:
         parts.append(element("dt", foreign(one.name)))
         parts.append(element("dd", *(element("p", foreign(text)) for text in texts)))
     rest = _left_out(len(told) - MAX_CHANGES, "devices have changed")
-    return _card(
-        "changes", "What changed", "Since the checks before this one.", element("dl", *parts, class_="changes"), *rest
-    )
+    content = _folded("dl", "changes", parts, each=2)
+    return _card("changes", "What changed", "Since the checks before this one.", *content, *rest)
 
 
 # -- the pictures ------------------------------------------------------------------------------------------------------
@@ -199,7 +213,14 @@ def _roots(rootset: RootSet, today: datetime) -> Element:
     lead = "How long each is valid, and which are being replaced."
     folded = element("details", element("summary", "As a table"), table, class_="group")
     rest = _left_out(len(found) - MAX_ROOTS, "roots")
-    return _card("roots", "Roots along time", lead, element("figure", *both_times(found, today)), folded, *rest)
+    return _card(
+        "roots",
+        "Roots along time",
+        lead,
+        element("figure", *both_times(found, today), legend_of_times(found)),
+        folded,
+        *rest,
+    )
 
 
 def _root(period: Period) -> Element:

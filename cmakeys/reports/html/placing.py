@@ -23,7 +23,7 @@ GAP = 8
 BETWEEN = 20
 """Between trees."""
 
-AISLE = 44
+AISLE = 34
 """Between columns."""
 
 INDENT = 18
@@ -80,17 +80,14 @@ def in_columns(trees: Sequence[Node], width: float) -> Graph:
     wires: list[Wire] = []
 
     def place(node: Node, level: int, top: float) -> Box:
-        band = _band(node)
         column = columns - 1 if not node.children else level
         children: list[Box] = []
-        inner = top + (band - _stack(node)) / 2
+        inner = top + _line(node) - (_line(node.children[0]) if node.children else 0)
         for child in node.children:
             children.append(place(child, level + 1, inner))
             inner += _band(child) + GAP
-        middle = (_middle(children[0]) + _middle(children[-1])) / 2 if children else top + band / 2
         height = height_of(node)
-        y = min(max(middle - height / 2, top), top + band - height)
-        box = Box(node, EDGE + column * pitch, y, pitch - AISLE, height)
+        box = Box(node, EDGE + column * pitch, top + _line(node) - height / 2, pitch - AISLE, height)
         boxes.append(box)
         for below in children:
             start, end = (box.x + box.width, _middle(box)), (below.x, _middle(below))
@@ -105,8 +102,15 @@ def in_columns(trees: Sequence[Node], width: float) -> Graph:
     return Graph(width, max(top - BETWEEN, EDGE) + EDGE, tuple(boxes), tuple(wires))
 
 
+def _line(node: Node) -> float:
+    """From the top of a tree's band down to the middle of its box, which is level with that of its first child."""
+    return max(height_of(node) / 2, _line(node.children[0]) if node.children else 0)
+
+
 def _band(node: Node) -> float:
-    return max(height_of(node), _stack(node))
+    """The height of a tree: of its box, or of all below it."""
+    first = _line(node.children[0]) if node.children else 0
+    return max(_line(node) + height_of(node) / 2, _line(node) - first + _stack(node))
 
 
 def _stack(node: Node) -> float:

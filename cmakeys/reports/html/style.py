@@ -24,8 +24,7 @@ _VERDICTS = "".join(
     f".{word} {{ color: var(--{word}); }}\n"
     f".badge.{word} {{ background: var(--{word}-soft); }}\n"
     f".case.{word} {{ border-left-color: var(--{word}); }}\n"
-    f".box.{word} .frame {{ stroke: var(--{word}); }}\n"
-    f".box.{word}.device .frame, .box.{word}.devices .frame {{ fill: var(--{word}-soft); }}\n"
+    f".box.leaf.{word} .frame {{ stroke: var(--{word}); fill: var(--{word}-soft); }}\n"
     f".wire.{word} {{ stroke: var(--{word}); }}\n"
     for word in ("trusted", "degraded", "rejected", "unreachable", "unsupported")
 )
@@ -60,13 +59,16 @@ a { color: inherit; }
   font-size: 13px; font-weight: 600; white-space: nowrap; }
 .tiles .glyph, .legend .glyph { margin-right: 6px; }
 .none .glyph { opacity: .55; }
-.foreign { display: inline-block; max-width: 100%; overflow: hidden; vertical-align: bottom; }
 .cases { display: grid; gap: 10px; }
 .case { border: 1px solid var(--line); border-left: 4px solid; border-radius: 6px; padding: 10px 14px; }
 .case .head { display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center; color: var(--ink); }
 .case ul { margin: 6px 0 0; padding-left: 18px; }
 .case, .case p, .case li { color: var(--ink); }
-.case p { margin: 4px 0 0; }
+.case p { margin: 2px 0 0; }
+.case li { margin-top: 6px; }
+.fold { margin-top: 12px; }
+.fold summary { color: var(--muted); font-size: 14px; }
+.fold .cases, .fold .changes { margin-top: 10px; }
 .when { font-size: 13px; }
 .next { color: var(--muted); }
 .changes { margin: 0; display: grid; grid-template-columns: minmax(140px, 1fr) 3fr; }
@@ -79,25 +81,28 @@ figure { margin: 0; }
 .drawing .note, .drawing .year { fill: var(--muted); }
 .drawing .year, .drawing .today-word { text-anchor: middle; font-size: 11px; }
 .narrow { display: none; }
-.frame { fill: var(--card); stroke-width: 1.25; }
-.box .note { fill: var(--muted); }
-.box.root .name { font-weight: 700; }
-.box.root .frame { stroke-width: 2; }
+.drawing .note, .drawing .alarm { font-size: 11px; }
+.frame { fill: var(--soft); stroke: var(--muted); stroke-width: 1; }
+.box.anchor .name { font-weight: 700; }
+.box.anchor .frame { stroke-width: 2; stroke: var(--root); }
+.seal { fill: none; stroke: var(--muted); stroke-width: 1.6; stroke-linecap: round; stroke-linejoin: round; }
+.anchor .seal { stroke: var(--root); }
 .box.claimed .frame { stroke-dasharray: 5 3; }
 .wire { fill: none; stroke: var(--muted); stroke-width: 1.5; stroke-linejoin: round; }
 .wire.claimed { stroke-dasharray: 5 3; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 18px; padding: 0; margin: 14px 0 0;
   color: var(--muted); font-size: 13px; }
 .legend svg { vertical-align: -3px; margin-right: 6px; }
+.group:last-child { padding-bottom: 0; }
 .tick { stroke: var(--line); stroke-width: 1; }
 .today { stroke: var(--today); stroke-width: 1.5; }
 .drawing .today-word { fill: var(--today); font-weight: 700; }
-.behind { fill: var(--card); fill-opacity: .88; }
+.behind { fill: var(--card); fill-opacity: .9; }
 .bar, .arrow { fill: var(--root); }
 .root.retiring .bar, .root.retiring .arrow { fill: var(--degraded); }
 .root.staged .bar { fill: var(--soft); stroke: var(--root); stroke-dasharray: 4 3; }
 .root.staged .arrow { fill: var(--root); }
-.root.retired .bar, .root.retired .arrow { fill: var(--line); }
+.root.retired .bar, .root.retired .arrow { fill: var(--muted); fill-opacity: .45; }
 .root.distrusted .bar { fill: var(--rejected-soft); stroke: var(--rejected); }
 .root.distrusted .arrow { fill: var(--rejected); }
 .overlap { fill: none; stroke: var(--degraded); stroke-width: 2; }
@@ -112,6 +117,7 @@ tbody th { font-weight: 600; }
 .devices .c2 { width: 142px; }
 summary { cursor: pointer; }
 summary:focus-visible { outline: 2px solid var(--today); outline-offset: 2px; border-radius: 4px; }
+figure + .group { margin-top: 14px; }
 .group { border-top: 1px solid var(--line); padding: 8px 0; }
 .group summary { padding: 2px 0; }
 .steps { list-style: none; margin: 8px 0 4px; padding: 0; font-size: 13px; }

@@ -23,7 +23,7 @@ AHEAD = timedelta(days=40 * 366)
 MARGIN = 10.0
 """Left and right of the axis."""
 
-ROW = 54.0
+ROW = 48.0
 """Height of a root: a line of text and its bar."""
 
 AXIS = 26.0

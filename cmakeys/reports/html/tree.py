@@ -61,6 +61,13 @@ class Node:
     claimed: bool = False
     children: tuple[Node, ...] = ()
 
+    @property
+    def worst_count(self) -> int:
+        """How many of its devices have the worst outcome."""
+        if not self.children:
+            return self.count
+        return sum(child.worst_count for child in self.children if child.outcome is self.outcome)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -111,22 +118,22 @@ def path_of(one: Finding, known: dict[str, Root]) -> Path:
     if anchor is not None:
         own = above[places[anchor] + 1 :] if anchor in places else above
         root = known.get(anchor)
-        step = _root_step(root) if root else Step(anchor, Kind.ROOT, one.verdict.root or anchor, "trusted")
+        step = _root_step(root) if root else Step(anchor, Kind.ROOT, one.verdict.root or anchor, "root")
         return (step, *_levels(own))
     if not chain:
-        return (Step("", Kind.UNSEEN, "no chain was seen", "nothing is known about the issuer"),)
+        return (Step("", Kind.UNSEEN, "no chain was seen", "issuer unknown"),)
     first = chain[0]
     root = known.get(first.sha256)
-    step = _root_step(root) if root else Step(first.sha256, Kind.FOREIGN, first.label, "not a root of this machine")
+    step = _root_step(root) if root else Step(first.sha256, Kind.FOREIGN, first.label, "unknown root")
     return (step, *_levels(above[1:]))
 
 
 def _root_step(root: Root) -> Step:
-    return Step(root.fingerprint, Kind.ROOT, root.name, f"root, {root.state.value}")
+    return Step(root.fingerprint, Kind.ROOT, root.name, f"{root.state.value} root")
 
 
 def _levels(links: Sequence[Link]) -> Path:
-    steps = [Step(link.sha256, Kind.ISSUER, link.label, "intermediate") for link in links]
+    steps = [Step(link.sha256, Kind.ISSUER, link.label) for link in links]
     if len(steps) <= MAX_LEVELS:
         return tuple(steps)
     left_out = steps[1 : -(MAX_LEVELS - 2)]
