@@ -213,7 +213,7 @@ def default_configuration() -> bytes:
         if head != section:
             section = head
             lines.append(f"#{head}:")
-        lines.append(f"#  {key}: {_plain(setting.value)}")
+        lines.append(f"#  # {key}: not set" if setting.value is None else f"#  {key}: {_plain(setting.value)}")
     return "".join(f"{line}\n" for line in lines).encode()
 
 
