@@ -100,6 +100,9 @@ def emulate(
     multi_key: Annotated[
         MultiKeyName, typer.Option("--multi-key", help="Multi-key connections, since 1.3.")
     ] = MultiKeyName.NO,
+    talkative: Annotated[
+        bool, typer.Option("--talkative", help="Tell all there is: log, endpoint, key pairs, events, IDE, TDISP.")
+    ] = False,
     firmware: Annotated[
         str, typer.Option("--firmware", metavar="TEXT", help="What is measured as the device's firmware.")
     ] = "firmware 1",
@@ -154,6 +157,7 @@ def emulate(
     with verb("emulate", json=json) as out:
         from dataclasses import replace
 
+        from cmakeys.emulator.disclosure_settings import Disclosures
         from cmakeys.emulator.faults import find_faults
         from cmakeys.emulator.server import Server
 
@@ -192,6 +196,7 @@ def emulate(
                 chunking=not no_chunking,
                 multi_key=_multi_key(multi_key),
                 algorithms=_algorithms(pqc_first),
+                disclosures=Disclosures() if talkative else None,
                 sessions=options.settings(records=transport is not TransportName.NONE),
             ),
         )

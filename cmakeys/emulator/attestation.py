@@ -48,7 +48,8 @@ def answer_digests(talk: Conversation, reader: Reader) -> bytes:
     info: tuple[SlotInfo, ...] = ()
     if talk.multi_key:
         usage = talk.key_usage()
-        info = tuple(SlotInfo(slot + 1, chain.credentials.model, usage) for slot, chain in slots.items())
+        pairs = talk.key_pairs()
+        info = tuple(SlotInfo(pairs[slot], chain.credentials.model, usage) for slot, chain in slots.items())
     answer = Digests(
         request.version,
         talk.slot_mask(),

@@ -141,6 +141,10 @@ class Conversation:
         """The provisioned slots as a mask."""
         return sum(1 << slot for slot in self.slots())
 
+    def key_pairs(self) -> dict[int, int]:
+        """KeyPairID of each provisioned slot: the pairs are counted from 1, whatever slots are empty."""
+        return {slot: number for number, slot in enumerate(self.slots(), 1)}
+
     def layout(self) -> Layout:
         """The sizes in the device's own messages."""
         return Layout(self.negotiated_version(), self.hash().size, self.signature_size(), self.multi_key)

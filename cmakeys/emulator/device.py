@@ -21,6 +21,15 @@ from cmakeys.emulator.authentication import (
     ask_key_update,
 )
 from cmakeys.emulator.conversation import Conversation, Refusal
+from cmakeys.emulator.disclosures import (
+    answer_csr,
+    answer_endpoint_info,
+    answer_extension_log,
+    answer_set_certificate,
+    answer_subscribe_events,
+    answer_supported_events,
+    answer_vendor_defined,
+)
 from cmakeys.emulator.hardware import Hardware
 from cmakeys.emulator.key_exchange import answer_finish, answer_key_exchange
 from cmakeys.emulator.keypairs import answer_key_pair_info
@@ -66,6 +75,13 @@ SERVICES: dict[RequestCode, Service] = {
     RequestCode.GET_CERTIFICATE: Service(answer_certificate, Capability.CERT),
     RequestCode.CHALLENGE: Service(answer_challenge, Capability.CHAL),
     RequestCode.GET_MEASUREMENTS: Service(answer_measurements, MEAS),
+    RequestCode.GET_MEASUREMENT_EXTENSION_LOG: Service(answer_extension_log, Capability.MEL, Version.V13),
+    RequestCode.GET_ENDPOINT_INFO: Service(answer_endpoint_info, Capability.EP_INFO_SIGNED, Version.V13),
+    RequestCode.GET_CSR: Service(answer_csr, Capability.CSR, Version.V12),
+    RequestCode.SET_CERTIFICATE: Service(answer_set_certificate, Capability.SET_CERT, Version.V12),
+    RequestCode.GET_SUPPORTED_EVENT_TYPES: Service(answer_supported_events, Capability.EVENT, Version.V13),
+    RequestCode.SUBSCRIBE_EVENT_TYPES: Service(answer_subscribe_events, Capability.EVENT, Version.V13),
+    RequestCode.VENDOR_DEFINED_REQUEST: Service(answer_vendor_defined),
     RequestCode.GET_KEY_PAIR_INFO: Service(answer_key_pair_info, Capability.GET_KEY_PAIR_INFO, Version.V13),
     RequestCode.KEY_EXCHANGE: _in_sessions(answer_key_exchange, Capability.KEY_EX),
     RequestCode.FINISH: _in_sessions(answer_finish, Capability.KEY_EX),

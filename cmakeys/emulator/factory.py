@@ -10,15 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cmakeys.emulator.device import Device
+from cmakeys.emulator.disclosure_settings import INDEX_LOG
 from cmakeys.emulator.faults import Fault, LineFault, Substitution
 from cmakeys.emulator.flaws import ALIAS_FLAWS, Flaw
 from cmakeys.emulator.hardware import Hardware
 from cmakeys.emulator.keys import KeyType
 from cmakeys.emulator.lies.lie import Lies
-from cmakeys.emulator.measurements import INDEX_FIRMWARE, MeasurementSet, standard_measurements
+from cmakeys.emulator.measurements import INDEX_FIRMWARE, Measurement, MeasurementSet, standard_measurements
 from cmakeys.emulator.pki import DeviceCredentials, DeviceRequest, VendorAuthority
 from cmakeys.emulator.settings import DeviceSettings
-from cmakeys.spdm.codes import CertificateModel
+from cmakeys.spdm.codes import CertificateModel, MeasurementType
+from cmakeys.spdm.messages.extension_log import push_log
 from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.identity import PciIdentity
 
@@ -52,6 +54,9 @@ def build_device(vendor: VendorAuthority, blueprint: Blueprint, faults: Sequence
     """Build the device with all of `faults` in it; those of the line are the server's (see `line_fault`)."""
     settings = blueprint.settings
     measurements = standard_measurements(blueprint.firmware, blueprint.svn)
+    if settings.disclosures is not None:
+        log = Measurement(INDEX_LOG, MeasurementType.HASH_EXTENDED, push_log(settings.disclosures.log))
+        measurements = MeasurementSet.of((*measurements.measurements, log))
     for fault in faults:
         if fault.transfer_size is not None:
             settings = replace(settings, data_transfer_size=fault.transfer_size)

@@ -107,6 +107,12 @@ class Hardware:
         found = {slot: self.chain(slot, asym, base_hash) for slot in sorted(self.slots)}
         return {slot: chain for slot, chain in found.items() if chain is not None}
 
+    def install(self, slot: int, credentials: tuple[DeviceCredentials, ...]) -> None:
+        """Put other chains into a slot, or none; a device keeps at least one slot."""
+        slots = {number: chains for number, chains in self.slots.items() if number != slot}
+        self.slots = {**slots, slot: credentials} if credentials or not slots else slots
+        self._chains.clear()
+
     def change_firmware(self, firmware: bytes, svn: int | None = None) -> None:
         """Install other firmware: the measurements change, and with them every alias leaf and its key."""
         self.measurements = self.measurements.changed(INDEX_FIRMWARE, firmware)

@@ -12,6 +12,7 @@ from typing import Self
 
 from cmakeys.spdm.algorithms import MEASUREMENT_HASH_FUNCTIONS, HashFunction, MeasurementHash
 from cmakeys.spdm.codes import MeasurementType, SummaryHash, Version
+from cmakeys.spdm.messages.extension_log import pull_log
 from cmakeys.spdm.messages.measurements import MAX_BLOCKS, MeasurementBlock
 
 RAW = 0x80
@@ -49,7 +50,18 @@ class Measurement:
         """The block under a measurement hash."""
         if raw or self.raw or algorithm == MeasurementHash.RAW_ONLY:
             return MeasurementBlock(self.index, RAW | self.kind, self.value)
-        return MeasurementBlock(self.index, self.kind, MEASUREMENT_HASH_FUNCTIONS[algorithm].digest(self.value))
+        function = MEASUREMENT_HASH_FUNCTIONS[algorithm]
+        if self.kind is MeasurementType.HASH_EXTENDED:
+            return MeasurementBlock(self.index, self.kind, _extended(self.value, function))
+        return MeasurementBlock(self.index, self.kind, function.digest(self.value))
+
+
+def _extended(log: bytes, function: HashFunction) -> bytes:
+    """The digest that a log's entries are extended into, one after the other (reference §7.3)."""
+    digest = bytes(function.size)
+    for entry in pull_log(log):
+        digest = function.digest(digest + entry.push())
+    return digest
 
 
 @dataclass(frozen=True, slots=True)

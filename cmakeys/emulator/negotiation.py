@@ -8,6 +8,7 @@ from cmakeys.emulator.conversation import Conversation, Refusal
 from cmakeys.emulator.session_terms import settle_terms, supported_tables
 from cmakeys.spdm.algorithms import (
     MEASUREMENT_SPECIFICATION_DMTF,
+    MEL_SPECIFICATION_DMTF,
     MULTI_KEY_CONN,
     BaseAsym,
     BaseHash,
@@ -156,6 +157,7 @@ def answer_algorithms(talk: Conversation, reader: Reader) -> bytes:
         specification,
         other,
         talk.asym.value if isinstance(talk.asym, PqcAsym) else 0,
+        offer.mel_specification & MEL_SPECIFICATION_DMTF if talk.flags & Capability.MEL else 0,
         tables=settle_terms(talk, offer),
     )
     octets = talk.encode(answer)

@@ -66,6 +66,8 @@ class OpenSession:
         self.requester: RequesterIdentity | None = None
         self.digests_heard = b""
         """EncapD: the first DIGESTS that the requester delivered."""
+        self.subscribed = False
+        """The requester wants to hear of events."""
         self.updating = False
         """A KEY_UPDATE awaits its verification."""
         self.over = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from cmakeys.emulator.disclosure_settings import Disclosures
 from cmakeys.emulator.session_settings import SessionSettings
 from cmakeys.spdm.algorithms import BaseAsym, BaseHash, MeasurementHash, PqcAsym
 from cmakeys.spdm.codes import Capability, Version
@@ -70,7 +71,7 @@ class DeviceSettings:
     `hashes`, `measurement_hashes` and `algorithms` are supported sets in order of preference; which of `algorithms`
     is really offered follows from the keys. Sizes are bytes; `portion_limit` caps a CERTIFICATE portion, 0 means
     what fits. `opaque` is sent in CHALLENGE_AUTH and MEASUREMENTS, from 1.2 on only when a format was negotiated.
-    Without `sessions` the device makes none.
+    Without `sessions` the device makes none, and without `disclosures` it tells nothing beyond attestation.
     """
 
     versions: tuple[Version, ...] = tuple(Version)
@@ -88,6 +89,7 @@ class DeviceSettings:
     portion_limit: int = 0
     opaque: bytes = b""
     sessions: SessionSettings | None = None
+    disclosures: Disclosures | None = None
 
     def flags(self, *, alias: bool) -> Capability:
         """All flags of CAPABILITIES, not yet masked for a version."""
@@ -106,4 +108,6 @@ class DeviceSettings:
             flags |= Capability.LARGE_RESP
         if self.sessions is not None:
             flags |= self.sessions.flags()
+        if self.disclosures is not None:
+            flags |= self.disclosures.flags()
         return flags

@@ -117,6 +117,7 @@ MULTI_KEY_CONN = 0x10
 """OtherParams bit 4, since 1.3: ResponderMultiKeyConn in the request, RequesterMultiKeyConnSel in the response."""
 
 MEASUREMENT_SPECIFICATION_DMTF = 0x01
+MEL_SPECIFICATION_DMTF = 0x01
 
 SIGNATURE_SIZES: dict[BaseAsym | PqcAsym, int] = {
     BaseAsym.RSASSA_2048: 256,

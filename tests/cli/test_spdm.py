@@ -23,7 +23,7 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     settings = DeviceSettings(multi_key=MultiKey.NEGOTIABLE)
-    blueprint = Blueprint(slots=(0, 1), key_types=(KeyType.ECDSA_P384, KeyType.ML_DSA_65), settings=settings)
+    blueprint = Blueprint(slots=(0, 2), key_types=(KeyType.ECDSA_P384, KeyType.ML_DSA_65), settings=settings)
     with Server([Seat(build_device(vendor(), blueprint))]) as server:
         yield server.places[0].url
 
@@ -59,7 +59,7 @@ def test_a_probe_fits_the_terminal_and_finds_what_the_device_does_not_choose(run
     assert len(facts["algorithms"]["hashes"]) == 6
     assert set(facts["capabilities"]) == {"1.0", "1.1", "1.2", "1.3", "1.4"}
     assert "CHUNK" not in facts["capabilities"]["1.1"]["flags"]
-    assert [slot["slot"] for slot in facts["slots"]] == [0, 1]
+    assert [slot["slot"] for slot in facts["slots"]] == [0, 2]
     assert facts["troubles"] == {}
 
 
@@ -78,7 +78,7 @@ def test_slots_are_written_down_once(run: Run, url: str, tmp_path: Path) -> None
     code, out, _ = run("slots", url, "--dump", target)
     assert code == 0
     assert "wrote 4 files" in out
-    assert sorted(path.name for path in target.iterdir()) == ["slot0.chain", "slot0.pem", "slot1.chain", "slot1.pem"]
+    assert sorted(path.name for path in target.iterdir()) == ["slot0.chain", "slot0.pem", "slot2.chain", "slot2.pem"]
     assert (target / "slot0.pem").read_text().count("BEGIN CERTIFICATE") == 3
     before = (target / "slot0.chain").read_bytes()
     code, _, err = run("slots", url, "--dump", target)
@@ -100,7 +100,7 @@ def test_a_trace_tells_what_was_said_in_80_columns(run: Run, url: str, tmp_path:
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80
     assert "> GET_VERSION" in out
-    assert "< DIGESTS  slots 0 1" in out
+    assert "< DIGESTS  slots 0 2" in out
     assert "0 unopened, 0 with a problem" in out
     detailed = run("trace", recording, "--details")[1]
     assert "ct exponent: 20" in detailed
