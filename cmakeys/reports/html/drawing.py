@@ -15,6 +15,7 @@ from cmakeys.reports.html.placing import Box, Graph, as_list, in_columns
 from cmakeys.reports.html.timeline import AXIS, BAR, Period, Row, Timeline, place
 from cmakeys.reports.html.tree import SEVERITY, Kind, Node
 from cmakeys.reports.layout import shorten
+from cmakeys.reports.terminal import width
 from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.verify.verdict import Outcome
 
@@ -72,7 +73,7 @@ def _box(box: Box) -> Element:
         content = [
             _seal(),
             name,
-            element("text", shorten(_note(node), int(room / SMALL_CELL)), x=30, y=35, class_="note"),
+            element("text", _fitting_note(node, int(room / SMALL_CELL)), x=30, y=35, class_="note"),
         ]
     else:
         content = [glyph(node.outcome, x=8, y=6), name]
@@ -96,14 +97,20 @@ def _seal() -> Element:
     )
 
 
-def _note(node: Node) -> str:
-    """The second line of a certificate: what it is where that is not plain, and what there is below it."""
+def _fitting_note(node: Node, cells: int) -> str:
+    """The second line of a certificate, without the number of all its devices where there is no room for it."""
+    whole = _note(node)
+    return whole if width(whole) <= cells else shorten(_note(node, brief=True), cells)
+
+
+def _note(node: Node, *, brief: bool = False) -> str:
+    """What a certificate is where that is not plain, and what there is below it."""
     if node.outcome is Outcome.TRUSTED:
         below = f"{node.count:,} device{'s'[: node.count != 1]}"
-    elif node.worst_count < node.count:
+    elif node.worst_count < node.count and not brief:
         below = f"{node.worst_count:,} of {node.count:,} {node.outcome.value}"
     else:
-        below = f"{node.count:,} {node.outcome.value}"
+        below = f"{node.worst_count:,} {node.outcome.value}"
     claimed = "claimed" if node.claimed and node.kind is Kind.ISSUER else ""
     return " \N{MIDDLE DOT} ".join(one for one in (claimed, node.note, below) if one)
 
@@ -130,7 +137,7 @@ def legend(shown: Sequence[Outcome]) -> Element:
 
 def both_times(found: Sequence[Period], today: datetime) -> list[Element]:
     """The timeline of the roots, wide and narrow."""
-    return [_timeline(place(found, today, width), kind, today) for width, kind in ((WIDE, "wide"), (NARROW, "narrow"))]
+    return [_timeline(place(found, today, room), kind, today) for room, kind in ((WIDE, "wide"), (NARROW, "narrow"))]
 
 
 def _timeline(drawn: Timeline, kind: str, today: datetime) -> Element:
@@ -151,10 +158,10 @@ def _timeline(drawn: Timeline, kind: str, today: datetime) -> Element:
     return _canvas(drawn, kind, "Roots along time", description, *marks, *bars, *line, *labels)
 
 
-def _bars(row: Row, width: float) -> Element:
+def _bars(row: Row, room: float) -> Element:
     period, top = row.period, row.y + 22
     wide = max(row.right - row.left, 3)
-    left = min(row.left, width - 3)
+    left = min(row.left, room - 3)
     parts = [element("rect", x=left, y=top, width=wide, height=BAR, rx=3, class_="bar")]
     if row.distrusted_from is not None:
         begin = max(row.distrusted_from, left)
@@ -171,10 +178,10 @@ def _bars(row: Row, width: float) -> Element:
     return element("g", title, *parts, class_=f"root {period.state.value}")
 
 
-def _label(row: Row, width: float) -> Element:
+def _label(row: Row, room: float) -> Element:
     words = (row.period.name, row.period.state.value, span(row.period))
-    text = shorten(" \N{MIDDLE DOT} ".join(words), _cells(width - 16))
-    behind = element("rect", x=2, y=row.y + 3, width=min(len(text) * CELL + 10, width - 2), height=17, class_="behind")
+    text = shorten(" \N{MIDDLE DOT} ".join(words), _cells(room - 16))
+    behind = element("rect", x=2, y=row.y + 3, width=min(len(text) * CELL + 10, room - 2), height=17, class_="behind")
     return element("g", behind, element("text", text, x=8, y=row.y + 15, class_="name"))
 
 

@@ -224,7 +224,7 @@ def _roots(rootset: RootSet, today: datetime) -> Element:
 
 
 def _root(period: Period) -> Element:
-    said = "; ".join(remarks(period)) or "none"
+    said = "; ".join(remarks(period)) or "no remarks"
     cells = [element("td", text, role="cell") for text in (period.state.value, span(period), said)]
     return element("tr", element("th", period.name, scope="row", role="rowheader"), *cells, role="row")
 
