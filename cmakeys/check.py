@@ -2,23 +2,33 @@
 
 Devices are asked in parallel, each within its own deadline, and whatever goes wrong with one of them becomes its
 verdict: a run never ends because of a device. What could not be found out is tried again while there is time, and is
-then `unreachable`, which says nothing about the device. Judging is a pure function of evidence, enrolment and the
-conditions of the run, and its caller chooses where it runs (`Judge`).
+then `unreachable`, which says nothing about the device. Where the whole run has a budget of time, all devices are asked
+once before any is asked again, so that one that hangs takes no other's turn. Judging is a pure function of evidence,
+enrolment and the conditions of the run, and its caller chooses where it runs (`Judge`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum
 
 from cmakeys.devices.address import DeviceAddress
 from cmakeys.devices.enrolled import EnrolledDevice, Negotiated
 from cmakeys.devices.pci import identity_behind
-from cmakeys.errors import EnvironmentProblem, NotFound, Temporary, Unsupported
+from cmakeys.errors import (
+    EnvironmentProblem,
+    NotFound,
+    NotPermitted,
+    Refused,
+    Temporary,
+    Unsupported,
+    UsageProblem,
+)
 from cmakeys.evidence.live import Question, collect, not_reached
 from cmakeys.evidence.model import EndingKind, Evidence
 from cmakeys.roots.rootset import RootSet
@@ -62,7 +72,9 @@ class Conditions:
     """What every device of one run is held against. `now` is the aware time of the whole run, `timeout` seconds.
 
     `reach` opens a way to an address within a deadline. `recorded` is the newest thing that this machine has recorded,
-    `revocation` every revocation list and response at hand. `kernel` is asked about each device's chain.
+    `revocation` every revocation list and response at hand. `kernel` is asked about each device's chain. `budget` is
+    the seconds that the whole run may take, None for as long as its devices do; in what is left of them, those that
+    were not reached are asked again after the waits of `rounds`, by `pause`. `until` is when the budget is spent.
     """
 
     rootset: RootSet
@@ -74,15 +86,36 @@ class Conditions:
     recorded: Recorded | None = None
     revocation: RevocationRecords = field(default_factory=RevocationRecords)
     kernel: Witness = no_witness
+    budget: float | None = None
+    rounds: Backoff = field(default_factory=lambda: Backoff(attempts=1000, first=1.0, longest=60.0))
+    pause: Callable[[float], None] = time.sleep
+    until: Deadline | None = None
+
+    def deadline(self) -> Deadline:
+        """When the time of a device is over that is asked now."""
+        return Deadline.after(self.timeout) if self.until is None else self.until.within(self.timeout)
+
+
+class Trouble(Enum):
+    """What kept us from asking a device: nothing, something that may pass, its absence, or what only a person mends."""
+
+    NONE = "none"
+    PASSING = "passing"
+    GONE = "gone"
+    LASTING = "lasting"
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict, and what was negotiated and seen, which the next check compares with."""
+    """A verdict, and what was negotiated and seen, which the next check compares with.
+
+    `gone` says that nothing is at the device's address any more, as its bus has it.
+    """
 
     verdict: Verdict
     negotiation: Negotiation | None = None
     observation: Observation | None = None
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +125,7 @@ class CheckResult:
     target: Target
     judgement: Judgement
     evidence: Evidence | None = None
+    trouble: Trouble = Trouble.NONE
 
     @property
     def verdict(self) -> Verdict:
@@ -135,6 +169,14 @@ def usable_address(text: str) -> str:
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a device said, and what kept it from saying all."""
+
+    evidence: Evidence
+    trouble: Trouble = Trouble.NONE
+
+
 def ask(address: str, conditions: Conditions, *, slot: int | None = None) -> Evidence:
     """Everything that the device says within the time it has; trouble that may pass is tried again.
 
@@ -143,27 +185,52 @@ def ask(address: str, conditions: Conditions, *, slot: int | None = None) -> Evi
 
     Raises `Unsupported` for an address that this machine cannot use, and nothing else.
     """
-    deadline = Deadline.after(conditions.timeout)
+    return _ask(address, conditions, slot).evidence
+
+
+def _ask(address: str, conditions: Conditions, slot: int | None) -> Asked:
+    deadline = conditions.deadline()
+    if conditions.until is not None and deadline.expired:
+        return _not_asked(address, conditions)
     question = Question(conditions.policy.offer(), Plan(slots=frozenset(), slot=slot))
     delays = conditions.backoff.delays()
     while True:
-        evidence = _attempt(address, deadline, question, conditions)
+        asked = _attempt(address, deadline, question, conditions)
         delay = next(delays, None)
-        if evidence.ending.kind is not EndingKind.UNREACHABLE or delay is None or delay >= deadline.remaining():
-            return evidence
-        time.sleep(delay)
+        if asked.trouble in (Trouble.NONE, Trouble.LASTING) or delay is None or delay >= deadline.remaining():
+            return asked
+        conditions.pause(delay)
 
 
-def _attempt(address: str, deadline: Deadline, question: Question, conditions: Conditions) -> Evidence:
+def _attempt(address: str, deadline: Deadline, question: Question, conditions: Conditions) -> Asked:
     now = conditions.now
     try:
         with closing(conditions.reach(address, deadline)) as transport:
             identity = identity_behind(transport)
-            return collect(transport, deadline, now=now, question=question, identity=identity, device=address)
+            evidence = collect(transport, deadline, now=now, question=question, identity=identity, device=address)
     except Unsupported:
         raise
     except EnvironmentProblem as problem:
-        return not_reached(address, Temporary(problem.message, object=problem.object, hint=problem.hint), now=now)
+        cut_short = Temporary(problem.message, object=problem.object, hint=problem.hint)
+        return Asked(not_reached(address, cut_short, now=now), _trouble(problem))
+    unreachable = evidence.ending.kind is EndingKind.UNREACHABLE
+    return Asked(evidence, Trouble.PASSING if unreachable else Trouble.NONE)
+
+
+def _trouble(problem: EnvironmentProblem) -> Trouble:
+    """What is missing may come back; a right that is missing will not within a run."""
+    if isinstance(problem, NotFound):
+        return Trouble.GONE
+    return Trouble.LASTING if isinstance(problem, (NotPermitted, Refused, UsageProblem)) else Trouble.PASSING
+
+
+def _not_asked(address: str, conditions: Conditions) -> Asked:
+    problem = Temporary(
+        f"not asked: the {conditions.budget or 0:g} s of the run were over before its turn",
+        object=address,
+        hint="allow the run more time with --budget, or each device less with --timeout",
+    )
+    return Asked(not_reached(address, problem, now=conditions.now), Trouble.PASSING)
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
@@ -228,15 +295,32 @@ def check(
     """Check devices in parallel, `jobs` at a time; the results come in the order of `wanted`. Never raises for one."""
     if not wanted:
         return ()
+    if conditions.budget is not None:
+        conditions = replace(conditions, until=Deadline.after(conditions.budget))
     with ThreadPoolExecutor(max(1, min(jobs, len(wanted))), thread_name_prefix="check") as pool:
-        return tuple(pool.map(lambda target: check_device(target, conditions, judge), wanted))
+
+        def run(some: Sequence[Target]) -> Iterator[CheckResult]:
+            return pool.map(lambda target: check_device(target, conditions, judge), some)
+
+        results = list(run(wanted))
+        for delay in conditions.rounds.delays():
+            late = [place for place, result in enumerate(results) if result.trouble in (Trouble.PASSING, Trouble.GONE)]
+            if not late or conditions.until is None or delay >= conditions.until.remaining():
+                break
+            conditions.pause(delay)
+            for place, result in zip(late, run([wanted[place] for place in late]), strict=True):
+                results[place] = result
+    return tuple(results)
 
 
 def check_device(target: Target, conditions: Conditions, judge: Judge = judge) -> CheckResult:
     """Check one device. Whatever happens, the result is a verdict; a mistake of this program is no finding either."""
     try:
-        evidence = ask(target.address, conditions, slot=_slot(target.enrolled))
-        return CheckResult(target, judge(evidence, target.enrolled, conditions), evidence)
+        asked = _ask(target.address, conditions, _slot(target.enrolled))
+        judgement = judge(asked.evidence, target.enrolled, conditions)
+        if asked.trouble is Trouble.GONE:
+            judgement = replace(judgement, gone=True)
+        return CheckResult(target, judgement, asked.evidence, asked.trouble)
     except Unsupported as problem:
         verdict = _no_step(target, conditions, Outcome.UNSUPPORTED, problem.message, problem.hint)
     except Exception as error:  # a thread's exception would end the whole run
@@ -244,7 +328,7 @@ def check_device(target: Target, conditions: Conditions, judge: Judge = judge) -
         verdict = _no_step(
             target, conditions, Outcome.UNREACHABLE, reason, "this is a bug in cmakeys; please report it"
         )
-    return CheckResult(target, Judgement(verdict))
+    return CheckResult(target, Judgement(verdict), trouble=Trouble.LASTING)
 
 
 def _slot(enrolled: EnrolledDevice | None) -> int | None:

@@ -8,6 +8,11 @@ would otherwise be a weaker policy without a word.
       clock: now
     check:
       timeout: 30            # seconds for one device
+    history:
+      checks: 500            # of each device
+      days: 400              # and none that is older; without it there is no limit by age
+      evidence: news         # what devices said: none, news or all of it
+      evidence-size: 256     # MiB for all of that
 """
 
 from __future__ import annotations
@@ -16,7 +21,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cmakeys.devices.retention import Retention
 from cmakeys.errors import UsageProblem, from_oserror
+from cmakeys.evidence.keeping import DEFAULT_LIMIT, Keep
 from cmakeys.roots.document import MAX_DOCUMENT_SIZE, Node, read_document
 from cmakeys.verify.policy import Policy, apply_settings
 
@@ -26,7 +33,12 @@ DEFAULT = "default"
 MAX_TIMEOUT = 3600
 MAX_FILES = 256
 
-_SECTIONS = frozenset({"policy", "check"})
+MAX_CHECKS = 100_000
+MAX_DAYS = 36_500
+MAX_EVIDENCE = 1 << 20
+
+_SECTIONS = frozenset({"policy", "check", "history"})
+_HISTORY = frozenset({"checks", "days", "evidence", "evidence-size"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +51,37 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """How much of the past is kept: of the verdicts, and of what the devices said, `evidence_limit` bytes."""
+
+    retention: Retention = Retention()
+    evidence: Keep = Keep.NEWS
+    evidence_limit: int = DEFAULT_LIMIT
+
+    def settings(self) -> dict[str, object]:
+        """The settings by their keys, as JSON has them."""
+        return {
+            "checks": self.retention.checks,
+            "days": self.retention.days,
+            "evidence": self.evidence.value,
+            "evidence-size": self.evidence_limit >> 20,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The configuration in effect. `timeout` is the seconds that one device may take in all."""
 
     policy: Policy = field(default_factory=Policy)
     timeout: float = 30.0
+    history: History = field(default_factory=History)
     origins: tuple[tuple[str, str], ...] = ()
 
     def settings(self) -> tuple[Setting, ...]:
         """Every setting with its value and origin, in the order of the documentation."""
         values = {f"policy.{key}": value for key, value in self.policy.settings().items()}
         values["check.timeout"] = self.timeout
+        values |= {f"history.{key}": value for key, value in self.history.settings().items()}
         origins = dict(self.origins)
         return tuple(Setting(key, value, origins.get(key, DEFAULT)) for key, value in values.items())
 
@@ -70,15 +102,17 @@ def apply(config: Config, data: bytes, source: str) -> Config:
     if not any(line.strip() and not line.lstrip().startswith(b"#") for line in data.splitlines()):
         return config
     sections = read_document(data, source).mapping(frozenset(), _SECTIONS)
-    policy, timeout, origins = config.policy, config.timeout, dict(config.origins)
+    policy, timeout, history, origins = config.policy, config.timeout, config.history, dict(config.origins)
     for section, node in sections.items():
         if section == "policy":
             policy = apply_settings(policy, node)
-        else:
+        elif section == "check":
             timeout = _timeout(node, timeout)
+        else:
+            history = _history(node, history)
         if isinstance(node.value, dict):
             origins |= {f"{section}.{key}": f"{source} line {item.line}" for key, item in node.value.items()}
-    return Config(policy, timeout, tuple(origins.items()))
+    return Config(policy, timeout, history, tuple(origins.items()))
 
 
 def _timeout(section: Node, current: float) -> float:
@@ -89,6 +123,24 @@ def _timeout(section: Node, current: float) -> float:
     if not 1 <= seconds <= MAX_TIMEOUT:
         raise node.problem(f"a timeout of 1 to {MAX_TIMEOUT} seconds is expected")
     return float(seconds)
+
+
+def _history(section: Node, current: History) -> History:
+    nodes = section.mapping(frozenset(), _HISTORY)
+    checks, days, kept, size = (nodes.get(key) for key in ("checks", "days", "evidence", "evidence-size"))
+    retention = Retention(
+        _within(checks, 1, MAX_CHECKS) if checks else current.retention.checks,
+        _within(days, 1, MAX_DAYS) if days else current.retention.days,
+    )
+    limit = _within(size, 1, MAX_EVIDENCE) << 20 if size else current.evidence_limit
+    return History(retention, kept.member(Keep) if kept else current.evidence, limit)
+
+
+def _within(node: Node, least: int, most: int) -> int:
+    number = node.number()
+    if not least <= number <= most:
+        raise node.problem(f"a number from {least} to {most} is expected")
+    return number
 
 
 def _files(sysroot: Path) -> Iterator[Path]:

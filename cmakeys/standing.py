@@ -29,7 +29,8 @@ from cmakeys.devices.enrolled import CheckRecord, Memory
 from cmakeys.devices.register import Register
 from cmakeys.errors import EvidenceProblem
 from cmakeys.evidence.fields import read_json
-from cmakeys.grace import Grace, since as silent_since
+from cmakeys.grace import Grace
+from cmakeys.grace import since as silent_since
 from cmakeys.verify.observation import Observation, differences
 from cmakeys.verify.verdict import Outcome, Step, Verdict
 
@@ -257,17 +258,21 @@ def history(found: Iterable[Finding]) -> tuple[CheckRecord, ...]:
 
 
 def record_of(one: Finding) -> CheckRecord:
-    """One finding as an entry of the history; only a device that passed changes what the next check compares with."""
+    """One finding as an entry of the history; only a device that passed changes what the next check compares with.
+
+    The whole verdict is kept of what is news: that of a night like the one before says nothing that one does not.
+    """
     verdict, negotiation = one.verdict, one.judgement.negotiation
-    found_out = verdict.outcome is not Outcome.UNREACHABLE
+    told = one.standing.news and verdict.outcome is not Outcome.UNREACHABLE
     return CheckRecord(
         one.name,
         verdict.checked_at,
         verdict.outcome.value,
         verdict.summary,
-        json.dumps(verdict.to_json(), separators=(",", ":")) if found_out else "",
+        json.dumps(verdict.to_json(), separators=(",", ":")) if told else "",
         negotiated(negotiation) if verdict.outcome.healthy and negotiation else None,
         one.memory,
+        one.standing.news,
     )
 
 

@@ -16,6 +16,7 @@ from cmakeys import callouts
 from cmakeys.callouts import MAX_VALUE, Call, Occasion, environment, occasions
 from cmakeys.check import Judgement
 from cmakeys.devices.enrolled import Memory
+from cmakeys.grace import Grace
 from cmakeys.standing import Finding, finding, state_of, state_steps
 from cmakeys.verify.verdict import Outcome
 from tests.reports.findings import FINDINGS
@@ -60,7 +61,7 @@ def test_news_is_called_about_once(judgement: Judgement, before: Memory | None, 
 
 
 def test_a_device_within_its_grace_is_not_called_about() -> None:
-    assert called(finding("gpu0", Judgement(UNREACHABLE), WELL, grace=1), WELL) == []
+    assert called(finding("gpu0", Judgement(UNREACHABLE), WELL, grace=Grace(1)), WELL) == []
 
 
 def test_an_address_without_memory_is_not_called_about() -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from cmakeys.check import Judgement
-from cmakeys.devices.database import MIGRATIONS
+from cmakeys.devices.database import MIGRATIONS, writing
 from cmakeys.devices.enrolled import Memory
 from cmakeys.devices.register import Register
+from cmakeys.grace import Grace
 from cmakeys.standing import Finding, finding, first_record, history, memory_from, record_of, remembered, state_outcome
 from cmakeys.verify.observation import Observation
 from cmakeys.verify.verdict import Outcome, Step, StepOutcome, Verdict
@@ -37,7 +38,7 @@ FORGED_ANEW = with_step(TRUSTED, Outcome.REJECTED, "step 11", Step(11, StepOutco
 
 
 def nights(
-    verdicts: Sequence[Verdict], *, grace: int = 0, observations: Sequence[Observation | None] = ()
+    verdicts: Sequence[Verdict], *, grace: int | Grace = 0, observations: Sequence[Observation | None] = ()
 ) -> list[Finding]:
     """What each of these nights finds, one after the other."""
     found: list[Finding] = []
@@ -45,7 +46,8 @@ def nights(
     for number, verdict in enumerate(verdicts):
         seen = observations[number] if observations else None
         judgement = Judgement(replace(verdict, checked_at=CHECKED_AT + number * NIGHT), observation=seen)
-        one = finding("gpu0", judgement, memory, grace=grace)
+        allowed = grace if isinstance(grace, Grace) else Grace(grace)
+        one = finding("gpu0", judgement, memory, grace=allowed)
         found.append(one)
         memory = one.memory
     return found
@@ -180,7 +182,13 @@ def test_a_register_that_only_an_older_cmakeys_has_written_is_gone_on_from(
         older.setattr("cmakeys.devices.database.MIGRATIONS", MIGRATIONS[:1])
         register.enroll(sample())
         register.enroll(sample("gpu1", address="emu://elsewhere:1"))
-        register.record([replace(record_of(nights([DRIFTED])[0]), memory=None)])
+        one = record_of(nights([DRIFTED])[0])
+        with writing(register.path) as connection:
+            connection.execute(
+                "INSERT INTO history (device, checked_at, outcome, reason, detail)"
+                " SELECT id, ?, ?, ?, ? FROM device WHERE name = 'gpu0'",
+                (one.checked_at.isoformat(), one.outcome, one.reason, one.detail),
+            )
     memories = remembered(register, ["gpu0", "gpu1"])
     assert {name: memory.began for name, memory in memories.items()} == {"gpu0": CHECKED_AT}
     register.record(history(nights([TRUSTED, DRIFTED])[1:]))

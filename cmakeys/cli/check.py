@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,9 +80,21 @@ def check(
         str | None, typer.Option("--since", metavar="DATE", help="Take for news what began after DATE.")
     ] = None,
     grace: Annotated[
-        int,
-        typer.Option("--grace", min=0, max=365, metavar="N", help="Let a device be unreachable N times in a row."),
-    ] = 0,
+        str,
+        typer.Option(
+            "--grace", metavar="N|TIME", help="Let a device be unreachable N times in a row, or so long: 3, 12h, 2d."
+        ),
+    ] = "0",
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            "--budget",
+            min=1,
+            max=86400,
+            metavar="SECONDS",
+            help="Time for the whole run; in what is left, ask devices again that were not reached.",
+        ),
+    ] = None,
     log: Annotated[
         Log, typer.Option("--log", metavar="WHERE", help="Log to the journal, to syslog, or to none.")
     ] = Log.NONE,
@@ -116,14 +129,19 @@ def check(
         from cmakeys.cli.conditions import conditions
         from cmakeys.cli.dates import a_date
         from cmakeys.cli.eventlogging import write_log
+        from cmakeys.cli.evidence_keeping import keep_evidence
         from cmakeys.cli.forms import Answered, Shown, answer, answer_failure, choose
         from cmakeys.cli.hooking import hook_folder, run_hooks
+        from cmakeys.cli.surroundings import look_around, meet
+        from cmakeys.config import load_config
         from cmakeys.devices.register import Register
         from cmakeys.errors import CmakeysError, from_oserror
+        from cmakeys.grace import Grace
         from cmakeys.reports.standing import unfinished_text
         from cmakeys.running import Run, alone
         from cmakeys.standing import findings, history, remembered
 
+        allowed = Grace.parse(grace)
         how = Shown(choose(form, json=json, nagios=nagios), quiet, changed_only, unreachable_critical)
         since_when = None if since is None else a_date(since, "--since")
         folder = hook_folder(sysroot, hooks, none=no_hooks or dry_run)
@@ -132,24 +150,30 @@ def check(
         try:
             state = state_directory(sysroot, state_dir)
             register = Register(state)
+            settings = load_config(sysroot).history
             wanted = _wanted(register, devices or (), all_devices=all_devices)
-            held_against = conditions(sysroot, state_dir, timeout, [*(crl or ()), *(ocsp or ())], kernel=kernel)
+            held_against = replace(
+                conditions(sysroot, state_dir, timeout, [*(crl or ()), *(ocsp or ())], kernel=kernel), budget=budget
+            )
             keeps = not dry_run and any(target.enrolled for target in wanted)
             with alone(state, held_against.now, len(wanted)) if keeps else nullcontext(Run()) as run:
                 if run.unfinished is not None:
                     out.warn(unfinished_text(run.unfinished))
                 started = time.monotonic()
                 results = ask(wanted, held_against, jobs=jobs or DEFAULT_JOBS)
+                around = look_around(sysroot, register, results, held_against, wholly=all_devices)
                 memories = remembered(register, [target.name for target in wanted if target.enrolled])
-                found = findings(results, memories, grace=grace, since=since_when)
+                found = findings(around.results, memories, grace=allowed, since=since_when)
                 if run.problem is not None:
                     out.problem(run.problem)
                 elif keeps:
-                    _keep(out, lambda: register.record(history(found)))
+                    _keep(out, lambda: register.record(history(found), settings.retention))
+                    _keep(out, lambda: meet(register, around))
+                    _keep(out, lambda: keep_evidence(settings, state, around.results, found))
                 if not dry_run:
                     _keep(out, lambda: write_log(log, sysroot, found, run.unfinished))
                 if folder is not None and keeps:
-                    news = found if since is None else findings(results, memories, grace=grace)
+                    news = found if since is None else findings(around.results, memories, grace=allowed)
                     _keep(out, lambda: run_hooks(out, news, memories, folder, log, sysroot))
         except (CmakeysError, OSError) as error:
             problem = from_oserror(error, str(error.filename or "")) if isinstance(error, OSError) else error
@@ -157,7 +181,8 @@ def check(
                 raise
             return
         seconds = time.monotonic() - started
-        answer(out, Answered(found, held_against.now, seconds, run.unfinished, held_against.rootset), how)
+        whole = Answered(found, held_against.now, seconds, run.unfinished, held_against.rootset, around.sightings)
+        answer(out, whole, how)
 
 
 def _wanted(register: Register, words: Sequence[str], *, all_devices: bool) -> tuple[Target, ...]:

@@ -17,10 +17,12 @@ from cmakeys.reports.nagios import failure
 from cmakeys.reports.nagios import report as nagios_report
 from cmakeys.reports.prometheus import RunTimes, prometheus_report
 from cmakeys.reports.standing import standing_notes, unfinished_text
+from cmakeys.reports.strangers import stranger_notes
 from cmakeys.reports.text import check_report
 from cmakeys.roots.rootset import RootSet
 from cmakeys.running import Mark
 from cmakeys.standing import Finding, worst
+from cmakeys.whereabouts import Sighting
 
 WHOLE = frozenset({Form.NAGIOS, Form.PROMETHEUS, Form.HTML})
 """Forms whose reader takes a device that is left out for one that is gone."""
@@ -52,7 +54,7 @@ class Shown:
 class Answered:
     """A run that is over: its findings, when it began, how many seconds it took, and the one that did not finish.
 
-    `rootset` is what the devices were held against.
+    `rootset` is what the devices were held against, `sightings` what else was there.
     """
 
     findings: tuple[Finding, ...]
@@ -60,6 +62,7 @@ class Answered:
     seconds: float
     unfinished: Mark | None = None
     rootset: RootSet = field(default_factory=RootSet)
+    sightings: tuple[Sighting, ...] | None = None
 
 
 def choose(form: Form | None, *, json: bool, nagios: bool) -> Form:
@@ -98,24 +101,31 @@ def _shown(run: Answered, how: Shown) -> tuple[Finding, ...]:
     )
 
 
+def _seen(run: Answered, how: Shown) -> tuple[Sighting, ...]:
+    """The strangers to be shown: whoever wants to hear of news or trouble only hears of each once."""
+    return tuple(one for one in run.sightings or () if one.news or not (how.quiet or how.changed_only))
+
+
 def _text(out: Output, run: Answered, how: Shown) -> None:
-    shown = _shown(run, how)
+    shown, strangers = _shown(run, how), stranger_notes(_seen(run, how))
     if how.quiet and not shown:
+        for line in strangers:
+            out.show(line.text, tone=line.tone)
         return
     named = [[(one.name, one.counted) for one in found] for found in (shown, run.findings)]
-    for line in check_report(named[0], standing_notes(shown), run=named[1]):
+    for line in check_report(named[0], [*standing_notes(shown), *strangers], run=named[1]):
         out.show(line.text, tone=line.tone)
 
 
 def _json(out: Output, run: Answered, how: Shown) -> None:
-    out.data = findings_data(run.findings, _shown(run, how), run.unfinished)
+    out.data = findings_data(run.findings, _shown(run, how), run.unfinished, _seen(run, how))
 
 
 def _jsonl(out: Output, run: Answered, how: Shown) -> None:
-    shown = _shown(run, how)
-    if how.quiet and not shown and run.unfinished is None:
+    shown, seen = _shown(run, how), _seen(run, how)
+    if how.quiet and not shown and not seen and run.unfinished is None:
         return
-    for document in check_lines(run.findings, shown, run.unfinished, out.errors):
+    for document in check_lines(run.findings, shown, run.unfinished, out.errors, seen):
         out.show(_line(document))
 
 

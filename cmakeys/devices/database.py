@@ -87,6 +87,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             changes TEXT NOT NULL
         ) STRICT""",
     ),
+    (
+        "ALTER TABLE memory ADD COLUMN silent_since TEXT",
+        "ALTER TABLE history ADD COLUMN news INTEGER NOT NULL DEFAULT 0",
+        """UPDATE history SET news = 1 WHERE outcome IS NOT (
+            SELECT earlier.outcome FROM history AS earlier
+            WHERE earlier.device = history.device AND earlier.id < history.id ORDER BY earlier.id DESC LIMIT 1
+        )""",
+        "CREATE INDEX history_by_time ON history (checked_at, outcome, news)",
+        "CREATE INDEX history_news ON history (checked_at) WHERE news = 1",
+        """CREATE TABLE stranger (
+            address TEXT PRIMARY KEY,
+            first_seen TEXT NOT NULL,
+            last_seen TEXT NOT NULL,
+            device_key TEXT NOT NULL,
+            label TEXT NOT NULL,
+            twin TEXT NOT NULL
+        ) STRICT""",
+    ),
 )
 """Statements that lead from each schema version to the next; the first ones make version 1 out of an empty file."""
 
@@ -168,6 +186,14 @@ def _current(connection: sqlite3.Connection, version: int) -> sqlite3.Connection
     for statement in _statements(MIGRATIONS[version:]):
         copy.execute(statement)
     return copy
+
+
+def shrink(path: Path) -> None:
+    """Give the space of what was taken out back to the file system. Raises `Locked` while another run is writing."""
+    with _in_words(path), closing(_connect(path, "mode=rw")) as connection:
+        _refuse_newer(_schema_version(connection, path), path)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("VACUUM")
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class Memory:
     `state` is what the device counts as, outcome first, in a form that only `cmakeys.standing` reads, and `began` when
     that began. `silent` counts the checks in a row that did not reach it. `passed_at` is when it passed last, and
     `observed` what was seen of it then, as JSON text. `changes` is what was another than before when it changed last
-    and still passed, and `changed_at` when that was.
+    and still passed, and `changed_at` when that was. `silent_since` is when the first of the silent checks was.
     """
 
     state: str
@@ -89,16 +89,17 @@ class Memory:
     observed: str = ""
     changed_at: datetime | None = None
     changes: tuple[str, ...] = ()
+    silent_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRecord:
     """One check of one device, for its history.
 
-    `outcome` is the verdict's word, `reason` one line for a person, `detail` the whole verdict as JSON text.
-    `negotiated` is given when the device passed: it becomes what the next check compares with, and a device that
-    failed must not be able to change that. `memory` takes the place of the device's memory; it is not part of the
-    history, and the entries that the register gives back have none.
+    `outcome` is the verdict's word, `reason` one line for a person, `detail` the whole verdict as JSON text where it
+    was news, which `news` says. `negotiated` is given when the device passed: it becomes what the next check compares
+    with, and a device that failed must not be able to change that. `memory` takes the place of the device's memory; it
+    is not part of the history, and the entries that the register gives back have none.
     """
 
     device: str
@@ -108,6 +109,7 @@ class CheckRecord:
     detail: str = ""
     negotiated: Negotiated | None = None
     memory: Memory | None = None
+    news: bool = False
 
     @property
     def is_verdict(self) -> bool:

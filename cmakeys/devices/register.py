@@ -1,7 +1,8 @@
 """The register of enrolled devices and the history of their checks.
 
 Every operation opens the database, does its work in one transaction and closes it, so that several processes and a
-killed one never see half of anything. Newest history entries are kept up to `KEPT` per device.
+killed one never see half of anything. How much history is kept is `retention`'s business, what can be asked of it
+`chronicle`'s.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from cmakeys.devices.database import RegisterDamaged, read, writing
 from cmakeys.devices.enrolled import UNREACHABLE, CheckRecord, EnrolledDevice, Memory, Negotiated
+from cmakeys.devices.retention import Retention, trim_age, trim_device
 from cmakeys.errors import CmakeysError, NotFound, Refused
 from cmakeys.spdm.messages.measurements import MeasurementBlock
 from cmakeys.x509.certificate import Certificate
@@ -22,8 +24,7 @@ from cmakeys.x509.pin import Pin, PinKind
 
 FILE_NAME = "devices.db"
 
-KEPT = 500
-"""History entries kept per device."""
+DEFAULT_RETENTION = Retention()
 
 _DEVICE_COLUMNS = (
     "name, address, slot, pin_kind, pin_value, identity, enrolled_version, enrolled_asymmetric, enrolled_hash,"
@@ -48,14 +49,19 @@ class Register:
 
     def find(self, name: str) -> EnrolledDevice:
         """The device of that name. Raises `NotFound`."""
-        found = next((device for device in self.devices() if device.name == name), None)
+        found = self._only("WHERE name = ?", name)
         if found is None:
             raise self._no_such(name)
         return found
 
     def at_address(self, address: str) -> EnrolledDevice | None:
         """The device enrolled at an address, if any."""
-        return next((device for device in self.devices() if device.address == address), None)
+        return self._only("WHERE address = ?", address)
+
+    def _only(self, condition: str, value: str) -> EnrolledDevice | None:
+        nobody: tuple[EnrolledDevice, ...] = ()
+        found = read(self.path, lambda connection: self._devices(connection, condition, (value,)), nobody)
+        return found[0] if found else None
 
     def history(self, name: str, limit: int = 20) -> tuple[CheckRecord, ...]:
         """The newest checks of a device, newest first."""
@@ -70,14 +76,12 @@ class Register:
         return None if text is None else self._time(text)
 
     def latest(self) -> Mapping[str, CheckRecord]:
-        """The newest check of each device, unreachable ones included."""
-        return self._newest("WHERE history.id IN (SELECT max(id) FROM history GROUP BY device)")
+        """The newest check of each device that was checked at all."""
+        return self._newest("")
 
     def latest_verdicts(self) -> Mapping[str, CheckRecord]:
         """The newest check of each device that found something out."""
-        return self._newest(
-            "WHERE history.id IN (SELECT max(id) FROM history WHERE outcome <> ? GROUP BY device)", UNREACHABLE
-        )
+        return self._newest("AND outcome <> ?", UNREACHABLE)
 
     def memories(self) -> Mapping[str, Memory]:
         """What is remembered of each device; nothing of one that only an older cmakeys has checked."""
@@ -85,7 +89,7 @@ class Register:
 
     def _memories(self, connection: sqlite3.Connection) -> Mapping[str, Memory]:
         rows = connection.execute(
-            "SELECT name, state, began, silent, passed_at, observed, changed_at, changes"
+            "SELECT name, state, began, silent, passed_at, observed, changed_at, changes, silent_since"
             " FROM memory JOIN device ON device.id = memory.device"
         )
         return {
@@ -93,35 +97,46 @@ class Register:
                 state,
                 self._time(began),
                 silent,
-                None if passed_at is None else self._time(passed_at),
+                self._moment(passed_at),
                 observed,
-                None if changed_at is None else self._time(changed_at),
+                self._moment(changed_at),
                 self._texts(changes),
+                self._moment(silent_since),
             )
-            for name, state, began, silent, passed_at, observed, changed_at, changes in rows
+            for name, state, began, silent, passed_at, observed, changed_at, changes, silent_since in rows
         }
 
     def _newest(self, condition: str, *values: str) -> Mapping[str, CheckRecord]:
+        newest = (  # the condition is one of two, both written above
+            "WHERE history.id IN (SELECT (SELECT one.id FROM history AS one WHERE one.device = each.id "  # noqa: S608
+            + condition
+            + " ORDER BY one.id DESC LIMIT 1) FROM device AS each)"
+        )
         empty: tuple[CheckRecord, ...] = ()
-        records = read(self.path, lambda connection: self._records(connection, condition, values), empty)
+        records = read(self.path, lambda connection: self._records(connection, newest, values), empty)
         return {record.device: record for record in records}
 
     def _records(
         self, connection: sqlite3.Connection, condition: str, values: Sequence[str | int]
     ) -> tuple[CheckRecord, ...]:
         rows = connection.execute(
-            "SELECT device.name, checked_at, outcome, reason, detail"  # noqa: S608 (the condition is written above)
+            "SELECT device.name, checked_at, outcome, reason, detail, news"  # noqa: S608 (the condition is written above)
             f" FROM history JOIN device ON device.id = history.device {condition}",
             values,
         )
         return tuple(
-            CheckRecord(name, self._time(checked_at), outcome, reason, detail)
-            for name, checked_at, outcome, reason, detail in rows
+            CheckRecord(name, self._time(checked_at), outcome, reason, detail, news=bool(news))
+            for name, checked_at, outcome, reason, detail, news in rows
         )
 
-    def _devices(self, connection: sqlite3.Connection) -> tuple[EnrolledDevice, ...]:
-        rows = connection.execute(f"SELECT id, {_DEVICE_COLUMNS} FROM device ORDER BY name").fetchall()  # noqa: S608
-        return tuple(self._device(connection, number, values) for number, *values in rows)
+    def _devices(
+        self, connection: sqlite3.Connection, condition: str = "ORDER BY name", values: Sequence[str] = ()
+    ) -> tuple[EnrolledDevice, ...]:
+        rows = connection.execute(
+            f"SELECT id, {_DEVICE_COLUMNS} FROM device {condition}",  # noqa: S608 (the condition is written above)
+            values,
+        ).fetchall()
+        return tuple(self._device(connection, number, row) for number, *row in rows)
 
     def _device(self, connection: sqlite3.Connection, number: int, values: Sequence[object]) -> EnrolledDevice:
         name, address, slot, kind, pin, identity, *negotiated, root_name, root_sha256, note, enrolled_at = values
@@ -161,6 +176,9 @@ class Register:
                 f"{text!r} is no time", object=str(self.path), hint="put back a copy of the register"
             ) from error
 
+    def _moment(self, text: str | None) -> datetime | None:
+        return None if text is None else self._time(text)
+
     def _texts(self, text: str) -> tuple[str, ...]:
         try:
             return tuple(str(one) for one in json.loads(text))
@@ -183,6 +201,12 @@ class Register:
             raise self._no_such(name)
         for other, place in names.items():
             if (other == name and not replace) or (place == address and other != name):
+                raise self._taken(name, other)
+
+    def check_free_for_move(self, name: str, address: str, *, swap: bool) -> None:
+        """Raise what `move` would raise about an address."""
+        for other, place in self._names().items():
+            if place == address and other != name and not swap:
                 raise self._taken(name, other)
 
     def _names(self) -> Mapping[str, str]:
@@ -209,13 +233,13 @@ class Register:
         with writing(self.path) as connection:
             number = self._number(connection, device.name)
             history = connection.execute(
-                "SELECT checked_at, outcome, reason, detail FROM history WHERE device = ? ORDER BY id", (number,)
+                "SELECT checked_at, outcome, reason, detail, news FROM history WHERE device = ? ORDER BY id", (number,)
             ).fetchall()
             connection.execute("DELETE FROM device WHERE id = ?", (number,))
             self._refuse_taken(connection, device)
             number = self._insert(connection, device)
             connection.executemany(
-                "INSERT INTO history (device, checked_at, outcome, reason, detail) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO history (device, checked_at, outcome, reason, detail, news) VALUES (?, ?, ?, ?, ?, ?)",
                 [(number, *row) for row in history],
             )
             self._append(connection, [first] if first else [])
@@ -227,12 +251,39 @@ class Register:
         with writing(self.path) as connection:
             connection.execute("DELETE FROM device WHERE id = ?", (self._number(connection, name),))
 
-    def record(self, records: Iterable[CheckRecord]) -> None:
-        """Add checks to the history; those of devices that were forgotten meanwhile are dropped."""
+    def record(self, records: Iterable[CheckRecord], retention: Retention = DEFAULT_RETENTION) -> None:
+        """Add checks to the history, and let go of what is kept no longer.
+
+        Those of devices that were forgotten meanwhile are dropped.
+        """
         records = list(records)
         if records:
             with writing(self.path) as connection:
-                self._append(connection, records)
+                self._append(connection, records, retention)
+                trim_age(connection, retention, max(record.checked_at for record in records))
+
+    def move(self, name: str, address: str, *, swap: bool = False) -> None:
+        """Note that a device is at another address now; all else that is known of it stays.
+
+        With `swap` the device that is enrolled there takes its place. Raises `NotFound`, and `Refused` when the address
+        belongs to another one.
+        """
+        if not self.path.exists():
+            raise self._no_such(name)
+        with writing(self.path) as connection:
+            number = self._number(connection, name)
+            row = connection.execute(
+                "SELECT id, name FROM device WHERE address = ? AND id <> ?", (address, number)
+            ).fetchone()
+            if row is not None and not swap:
+                raise self._taken(name, str(row[1]))
+            (left,) = connection.execute("SELECT address FROM device WHERE id = ?", (number,)).fetchone()
+            if row is not None:
+                connection.execute("UPDATE device SET address = ? WHERE id = ?", (f"swapping {left}", row[0]))
+            connection.execute("UPDATE device SET address = ? WHERE id = ?", (address, number))
+            if row is not None:
+                connection.execute("UPDATE device SET address = ? WHERE id = ?", (left, row[0]))
+            connection.execute("DELETE FROM stranger WHERE address = ?", (address,))
 
     def _refuse_taken(self, connection: sqlite3.Connection, device: EnrolledDevice) -> None:
         row = connection.execute(
@@ -278,21 +329,25 @@ class Register:
         )
         return number
 
-    def _append(self, connection: sqlite3.Connection, records: Iterable[CheckRecord]) -> None:
+    def _append(
+        self,
+        connection: sqlite3.Connection,
+        records: Iterable[CheckRecord],
+        retention: Retention = DEFAULT_RETENTION,
+    ) -> None:
         for record in records:
             row = connection.execute("SELECT id FROM device WHERE name = ?", (record.device,)).fetchone()
             if row is None:
                 continue
             (number,) = row
             connection.execute(
-                "INSERT INTO history (device, checked_at, outcome, reason, detail) VALUES (?, ?, ?, ?, ?)",
-                (number, _text(record.checked_at), record.outcome, record.reason, record.detail),
+                "INSERT INTO history (device, checked_at, outcome, reason, detail, news) VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    *(number, _text(record.checked_at), record.outcome, record.reason, record.detail),
+                    int(record.news),
+                ),
             )
-            connection.execute(
-                "DELETE FROM history WHERE device = ? AND id NOT IN"
-                " (SELECT id FROM history WHERE device = ? ORDER BY id DESC LIMIT ?)",
-                (number, number, KEPT),
-            )
+            trim_device(connection, number, retention)
             if record.memory is not None:
                 _remember(connection, number, record.memory)
             if record.negotiated is not None:
@@ -304,16 +359,20 @@ class Register:
 
 
 def _remember(connection: sqlite3.Connection, number: int, memory: Memory) -> None:
-    passed, changed = memory.passed_at, memory.changed_at
     connection.execute(
-        "INSERT OR REPLACE INTO memory (device, state, began, silent, passed_at, observed, changed_at, changes)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO memory"
+        " (device, state, began, silent, passed_at, observed, changed_at, changes, silent_since)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(number, memory.state, _text(memory.began), memory.silent, None if passed is None else _text(passed)),
-            *(memory.observed, None if changed is None else _text(changed), json.dumps(memory.changes)),
+            *(number, memory.state, _text(memory.began), memory.silent, _optional(memory.passed_at), memory.observed),
+            *(_optional(memory.changed_at), json.dumps(memory.changes), _optional(memory.silent_since)),
         ),
     )
 
 
 def _text(when: datetime) -> str:
     return when.astimezone(UTC).isoformat()
+
+
+def _optional(when: datetime | None) -> str | None:
+    return None if when is None else _text(when)

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 from cmakeys.errors import CmakeysError
 from cmakeys.reports.standing import standing_data, unfinished_data
+from cmakeys.reports.strangers import stranger_data, stranger_line
 from cmakeys.reports.text import Named, counts
 from cmakeys.running import Mark
 from cmakeys.standing import Finding
+from cmakeys.whereabouts import Sighting
 
 DEVICE_SCHEMA = "cmakeys/check-device/1"
 RUN_SCHEMA = "cmakeys/check-run/1"
@@ -25,20 +27,27 @@ def check_data(results: Sequence[Named]) -> dict[str, object]:
     }
 
 
-def findings_data(run: Sequence[Finding], shown: Sequence[Finding], unfinished: Mark | None) -> dict[str, object]:
+def findings_data(
+    run: Sequence[Finding], shown: Sequence[Finding], unfinished: Mark | None, seen: Sequence[Sighting] = ()
+) -> dict[str, object]:
     """A whole check: how many devices count as what, and those to be shown, with how they stand with earlier ones."""
     return {
         "summary": _summary([(one.name, one.counted) for one in run]),
         "devices": [_finding(one) for one in shown],
         "unfinished": unfinished_data(unfinished),
+        "strangers": [stranger_data(one) for one in seen],
     }
 
 
 def check_lines(
-    run: Sequence[Finding], shown: Sequence[Finding], unfinished: Mark | None, errors: Sequence[CmakeysError]
+    run: Sequence[Finding],
+    shown: Sequence[Finding],
+    unfinished: Mark | None,
+    errors: Sequence[CmakeysError],
+    seen: Sequence[Sighting] = (),
 ) -> list[dict[str, object]]:
-    """A check as one object for each device to be shown, and one about the run at the end."""
-    return [*map(device_line, shown), _run(run, unfinished, errors)]
+    """A check as one object for each device and stranger to be shown, and one about the run at the end."""
+    return [*map(device_line, shown), *map(stranger_line, seen), _run(run, unfinished, errors)]
 
 
 def device_line(one: Finding) -> dict[str, object]:

@@ -210,7 +210,7 @@ def test_a_history_that_cannot_be_kept_does_not_hide_the_verdict(
     from cmakeys.devices.register import Register
     from cmakeys.errors import NotPermitted
 
-    def refuse(_register: Register, _records: object) -> None:
+    def refuse(_register: Register, *_records: object) -> None:
         raise NotPermitted("read-only", object="devices.db")
 
     monkeypatch.setattr(Register, "record", refuse)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmakeys.cli.app import main
-from cmakeys.config import MAIN_FILE
+from cmakeys.config import MAIN_FILE, History
 from cmakeys.verify.policy import SETTINGS
 
 
@@ -25,7 +25,8 @@ def test_every_setting_is_in_the_json(tree: Path, capsys: pytest.CaptureFixture[
     document = json.loads(capsys.readouterr().out)
     assert (document["schema"], document["ok"]) == ("cmakeys/config-show/1", True)
     settings = {setting["key"]: setting for setting in document["data"]["settings"]}
-    assert set(settings) == {f"policy.{key}" for key in SETTINGS} | {"check.timeout"}
+    history = {f"history.{key}" for key in History().settings()}
+    assert set(settings) == {f"policy.{key}" for key in SETTINGS} | {"check.timeout"} | history
     assert settings["policy.clock"] == {
         "key": "policy.clock",
         "value": "ignore",

@@ -309,7 +309,7 @@ def test_a_log_torn_at_any_byte_gives_the_old_state_or_the_new(register: Registe
     if child == 0:
         with database.writing(register.path) as connection:
             connection.execute("UPDATE device SET note = 'new'")
-            connection.execute("INSERT INTO history SELECT NULL, id, enrolled_at, 'new', '', '' FROM device")
+            connection.execute("INSERT INTO history SELECT NULL, id, enrolled_at, 'new', '', '', 0 FROM device")
             connection.execute("COMMIT")
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
@@ -384,7 +384,7 @@ def test_a_full_disk_is_said_in_words(register: Register) -> None:
         with database.writing(register.path) as connection:
             connection.execute("PRAGMA max_page_count = 1")
             for _ in range(100):
-                connection.execute("INSERT INTO history VALUES (NULL, 1, '', '', '', ?)", ("x" * 100_000,))
+                connection.execute("INSERT INTO history VALUES (NULL, 1, '', '', '', ?, 0)", ("x" * 100_000,))
 
     with pytest.raises(EnvironmentProblem, match="cannot be read or written"):
         body()

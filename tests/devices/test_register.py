@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cmakeys.devices import register as register_module
 from cmakeys.devices.database import RegisterDamaged
 from cmakeys.devices.enrolled import CheckRecord, Negotiated, check_device_name
 from cmakeys.devices.register import Register
+from cmakeys.devices.retention import Retention
 from cmakeys.errors import NotFound, Refused, UsageProblem
 from tests.devices.samples import ENROLLED_AT, checked, sample
 
@@ -97,11 +97,10 @@ def test_only_a_check_that_passed_changes_what_the_next_one_compares_with(regist
     assert register.find("gpu0").at_enrolment == sample().at_enrolment
 
 
-def test_history_is_bounded_per_device(register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register_module, "KEPT", 3)
+def test_history_is_bounded_per_device(register: Register) -> None:
     register.enroll(sample())
     register.enroll(sample("other"), checked("other"))
-    register.record(checked(minutes=minute) for minute in range(8))
+    register.record([checked(minutes=minute) for minute in range(8)], Retention(3))
     assert register.history("gpu0", 100) == tuple(checked(minutes=minute) for minute in (7, 6, 5))
     assert register.history("other") == (checked("other"),)
 
