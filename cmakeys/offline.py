@@ -1,7 +1,7 @@
 """What saved evidence is held against, as one value that can be sent to another process or machine.
 
-The bytes of a file go in and a verdict comes out, or the problem that kept it from being read. Reading and judging are
-two steps, because many files are read faster one after the other, and then judged, than in turns.
+The bytes of a file go in and a verdict comes out, or the problem that kept it from being read. Reading, checking the
+signatures and judging are three steps, because it is faster to do each for many files than all for one after the other.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from cmakeys.roots.rootset import RootSet
 from cmakeys.verify.clock import Recorded
 from cmakeys.verify.facts import Facts
 from cmakeys.verify.policy import Policy
+from cmakeys.verify.proofs import Proofs, prove
 from cmakeys.verify.review import review
 from cmakeys.verify.verdict import Verdict
 from cmakeys.verify.verifier import verify
@@ -29,6 +30,14 @@ class Read:
 
     evidence: Evidence
     facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Evidence whose signatures have been checked, unjudged."""
+
+    read: Read
+    proofs: Proofs
 
 
 @dataclass(frozen=True)
@@ -55,9 +64,13 @@ class Bench:
         evidence = evidence_of(data, source, self.chain, collected_at=written)
         return Read(evidence, review(evidence))
 
-    def judge(self, read: Read) -> Verdict:
+    def prove(self, read: Read) -> Proven:
+        """Check its signatures."""
+        return Proven(read, prove(read.facts))
+
+    def judge(self, proven: Proven) -> Verdict:
         """The verdict on it."""
-        evidence, facts = read.evidence, read.facts
+        evidence, facts = proven.read.evidence, proven.read.facts
         return verify(
             evidence,
             self.rootset,
@@ -67,6 +80,7 @@ class Bench:
             recorded=self.recorded,
             revocation=self.revocation,
             facts=facts,
+            proofs=proven.proofs,
             kernel=self._witness(facts.certificates, evidence.device),
         )
 

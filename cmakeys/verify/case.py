@@ -13,6 +13,7 @@ from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.facts import Facts
 from cmakeys.verify.kernelview import KernelView
 from cmakeys.verify.policy import Clock, Policy
+from cmakeys.verify.proofs import Proofs
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.verdict import Step, StepOutcome
 from cmakeys.x509.certificate import Certificate, same_key
@@ -37,6 +38,7 @@ class Case:
     reference: ReferenceValues | None
     expected_nonce: bytes | None
     root: Root | None
+    proofs: Proofs
     recorded: Recorded | None = None
     revocation: RevocationRecords = field(default_factory=RevocationRecords)
     kernel: tuple[KernelView, ...] = ()

@@ -5,15 +5,18 @@ Each function is one numbered step and is called only when the steps it builds o
 
 from __future__ import annotations
 
+from cmakeys.errors import EvidenceProblem
 from cmakeys.evidence.model import EvidenceKind
 from cmakeys.roots.root import LeafNameRule, Root
 from cmakeys.spdm.algorithms import algorithm_name
-from cmakeys.spdm.signing import SignatureProblem, Statement, verify_statement
+from cmakeys.spdm.signing import Statement
 from cmakeys.verify.case import Case, failed, not_checked, passed
+from cmakeys.verify.comparison import Match
+from cmakeys.verify.measurement_rules import rules_for
 from cmakeys.verify.negotiation import Negotiation
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.verdict import Step
-from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.certificate import CertificateProblem
 from cmakeys.x509.identity import LeafNames, PciIdentity, all_match, differs_only_in_case, leaf_names
 from cmakeys.x509.pin import PinKind, compute_pin
 
@@ -162,25 +165,25 @@ def step_11(case: Case) -> Step:
     statement = case.facts.challenge
     if statement is None:
         return not_checked(11, case.facts.no_challenge)
-    problem = _statement_problem(case, statement, case.facts.certificates[-1])
+    problem = _nonce_problem(case, statement) or _signature_problem(case.proofs.challenge)
     if problem:
         return failed(11, *problem)
     nonce = "the expected nonce" if case.expected_nonce is not None else "its requester's nonce"
     return passed(11, f"CHALLENGE_AUTH over {nonce} is signed with the leaf's {algorithm_name(statement.asym)} key")
 
 
-def _statement_problem(case: Case, statement: Statement, leaf: Certificate) -> tuple[str, str] | None:
+def _nonce_problem(case: Case, statement: Statement) -> tuple[str, str] | None:
     expected = case.expected_nonce
     if expected is not None and statement.requester_nonce != expected:
         return (
             f"it answers the nonce {statement.requester_nonce.hex()[:16]}…, {expected.hex()[:16]}… was expected",
             "the evidence was made for another question, perhaps long ago; collect it again with your nonce",
         )
-    try:
-        verify_statement(statement, leaf.public_key)
-    except (SignatureProblem, CertificateProblem) as error:
-        return (str(error), error.hint)
     return None
+
+
+def _signature_problem(error: EvidenceProblem | None) -> tuple[str, str] | None:
+    return (str(error), error.hint) if error is not None else None
 
 
 # --- step 12: signed measurements ------------------------------------------------------------------------------------
@@ -194,10 +197,9 @@ def step_12(case: Case) -> Step:
     facts = case.facts
     if not facts.measurements:
         return not_checked(12, facts.no_measurements)
-    leaf = facts.certificates[-1]
     proves = facts.challenge is None
-    for series in facts.measurements:
-        problem = _measurements_problem(case, series.statement, leaf, proves=proves)
+    for series, error in zip(facts.measurements, case.proofs.measurements, strict=True):
+        problem = (_nonce_problem(case, series.statement) if proves else None) or _signature_problem(error)
         if problem:
             return failed(12, *problem)
     indices = len({block.index for block in facts.blocks})
@@ -210,18 +212,6 @@ def step_12(case: Case) -> Step:
     return passed(12, f"{indices} measurements are signed with the leaf's key")
 
 
-def _measurements_problem(
-    case: Case, statement: Statement, leaf: Certificate, *, proves: bool
-) -> tuple[str, str] | None:
-    if proves:
-        return _statement_problem(case, statement, leaf)
-    try:
-        verify_statement(statement, leaf.public_key)
-    except (SignatureProblem, CertificateProblem) as error:
-        return (str(error), error.hint)
-    return None
-
-
 # --- step 13: reference values ---------------------------------------------------------------------------------------
 
 
@@ -231,16 +221,24 @@ def step_13(case: Case) -> Step:
         return not_checked(13, "no reference values are known for this device")
     if not case.facts.measurements:
         return _none_measured(case, case.reference)
-    differences = case.reference.differences(case.facts.blocks)
+    rules = rules_for(case.policy.measurements, case.root.name if case.root else None)
+    lines = case.reference.compare(case.facts.blocks, rules)
+    differences = [line.difference for line in lines if not line.match.good]
     if differences:
         more = len(differences) - MAX_DIFFERENCES_SHOWN
         text = "; ".join(differences[:MAX_DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
         return failed(
             13,
             f"not as at {case.reference.origin}: {text}",
-            "if the firmware was updated on purpose, enrol the device again; if not, do not trust it",
+            "if the firmware was updated on purpose: cmakeys measure accept; if not, do not trust it",
         )
-    return passed(13, f"all {len(case.reference.blocks)} measurements are as at {case.reference.origin}")
+    if not lines or all(line.match is Match.IGNORED for line in lines):
+        return not_checked(13, "the policy ignores every measurement, so none was compared")
+    if all(line.match is Match.SAME for line in lines):
+        return passed(13, f"all {len(lines)} measurements are as at {case.reference.origin}")
+    counts = Counter(line.match.value for line in lines)
+    text = ", ".join(f"{counts[match.value]} {match.value}" for match in Match if counts[match.value])
+    return passed(13, f"{len(lines)} measurements against {case.reference.origin}: {text}")
 
 
 def _none_measured(case: Case, reference: ReferenceValues) -> Step:

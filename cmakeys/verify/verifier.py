@@ -29,6 +29,7 @@ from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.facts import Facts
 from cmakeys.verify.kernelview import KernelView
 from cmakeys.verify.policy import INDISPENSABLE_STEPS, Policy
+from cmakeys.verify.proofs import Proofs, prove
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.review import review
 from cmakeys.verify.verdict import STEP_TITLES, Outcome, Step, StepOutcome, Verdict
@@ -74,6 +75,7 @@ def verify(
     reference: ReferenceValues | None = None,
     expected_nonce: bytes | None = None,
     facts: Facts | None = None,
+    proofs: Proofs | None = None,
     recorded: Recorded | None = None,
     revocation: RevocationRecords | None = None,
     kernel: Sequence[KernelView] = (),
@@ -81,10 +83,10 @@ def verify(
     """Judge one piece of evidence.
 
     `now` is the aware time of the whole run. `expected_nonce` is the requester nonce that the caller chose; without
-    it, the one that the evidence itself says was chosen. `facts` are those of `review(evidence)` where the caller has
-    them already. `recorded` is the newest thing recorded on the machine whose time `now` is: a clock behind it
-    is wrong, and no date is judged by it. `revocation` is every revocation list and OCSP response at hand, `kernel`
-    what kernels say of this chain. Never raises for anything that is in the evidence.
+    it, the one that the evidence itself says was chosen. `facts` are those of `review(evidence)`, and `proofs` those
+    of `prove(facts)`, where the caller has them already. `recorded` is the newest thing recorded on the machine whose
+    time `now` is: a clock behind it is wrong, and no date is judged by it. `revocation` is every revocation list and
+    OCSP response at hand, `kernel` what kernels say of this chain. Never raises for anything that is in the evidence.
     """
     policy = policy or Policy()
     facts = facts or review(evidence)
@@ -101,6 +103,7 @@ def verify(
         reference,
         nonce,
         root,
+        proofs or prove(facts),
         recorded,
         revocation or RevocationRecords(),
         tuple(kernel),

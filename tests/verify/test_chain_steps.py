@@ -14,6 +14,7 @@ from cmakeys.verify.chain_steps import step_6
 from cmakeys.verify.clock import Recorded
 from cmakeys.verify.facts import Facts
 from cmakeys.verify.policy import Clock, Policy
+from cmakeys.verify.proofs import prove
 from cmakeys.verify.verdict import StepOutcome
 from cmakeys.x509.horizon import Expiry, Horizon
 from tests.x509.pki import FOREVER, LEAF_USAGE, NOT_AFTER, NOW, Issued, issue
@@ -30,7 +31,7 @@ def case(
 ) -> Case:
     facts = Facts(certificates=tuple(issued.certificate for issued in chain))
     evidence = Evidence("device", EvidenceKind.CONVERSATION, now)
-    return Case(evidence, facts, RootSet(), policy or Policy(), now, None, None, None, root, recorded)
+    return Case(evidence, facts, RootSet(), policy or Policy(), now, None, None, None, root, prove(facts), recorded)
 
 
 def warning(days: int) -> Expiry:

@@ -14,6 +14,7 @@ from cmakeys.verify.case import Case
 from cmakeys.verify.clock import Recorded
 from cmakeys.verify.facts import Facts
 from cmakeys.verify.policy import Clock, Policy, RevocationRule, read_policy
+from cmakeys.verify.proofs import prove
 from cmakeys.verify.revocation_step import step_7
 from cmakeys.verify.verdict import Outcome, Step, StepOutcome
 from cmakeys.verify.verifier import verify
@@ -45,7 +46,18 @@ def judged(
     anchor = Root("acme", certificates[0])
     records = RevocationRecords(tuple(lists))
     case = Case(
-        evidence, facts, RootSet((anchor,)), policy or Policy(), now, None, None, None, anchor, recorded, records
+        evidence,
+        facts,
+        RootSet((anchor,)),
+        policy or Policy(),
+        now,
+        None,
+        None,
+        None,
+        anchor,
+        prove(facts),
+        recorded,
+        records,
     )
     return step_7(case)
 
@@ -174,5 +186,5 @@ def test_a_response_speaks_for_one_certificate_and_a_list_for_the_other() -> Non
     anchor = Root("acme", ROOT.certificate)
     known = RevocationRecords((crl(ROOT),), (response(LEAF, MIDDLE),))
     evidence = Evidence("device", EvidenceKind.CONVERSATION, NOW)
-    case = Case(evidence, facts, RootSet((anchor,)), Policy(), NOW, None, None, None, anchor, None, known)
+    case = Case(evidence, facts, RootSet((anchor,)), Policy(), NOW, None, None, None, anchor, prove(facts), None, known)
     assert step_7(case).outcome is StepOutcome.PASSED

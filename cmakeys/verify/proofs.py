@@ -1,0 +1,46 @@
+"""What comes of checking every signature of one piece of evidence, before any step asks.
+
+The steps 3, 11 and 12 decide what follows from it. That the arithmetic can be done apart from them is for whoever
+judges many pieces: signatures of all of them one after the other take less time than in turns with everything else,
+because the processor's caches hold the one or the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cmakeys.errors import EvidenceProblem
+from cmakeys.spdm.signing import SignatureProblem, Statement, verify_statement
+from cmakeys.verify.facts import Facts
+from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.chain import check_signatures
+
+
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """What is wrong with the signature of CHALLENGE_AUTH and with that of each signed series; None is right.
+
+    `challenge` means nothing where the facts have no challenge, and `measurements` are as many as the facts have.
+    """
+
+    challenge: EvidenceProblem | None
+    measurements: tuple[EvidenceProblem | None, ...]
+
+
+def prove(facts: Facts) -> Proofs:
+    """Check the chain's signatures, which are remembered (`x509.known`), and the device's own by its leaf's key."""
+    check_signatures(facts.certificates)
+    return Proofs(
+        _problem(facts.challenge, facts.leaf) if facts.challenge is not None else None,
+        tuple(_problem(series.statement, facts.leaf) for series in facts.measurements),
+    )
+
+
+def _problem(statement: Statement, leaf: Certificate | None) -> EvidenceProblem | None:
+    if leaf is None:
+        return CertificateProblem("there is no certificate to check the signature by", object=statement.context.value)
+    try:
+        verify_statement(statement, leaf.public_key)
+    except (SignatureProblem, CertificateProblem) as error:
+        return error
+    return None
