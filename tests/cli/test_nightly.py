@@ -260,6 +260,8 @@ def test_a_log_that_nobody_reads_hides_no_verdict(fleet: Fleet) -> None:
         ("--json", "--quiet"),
         ("--nagios", "--quiet"),
         ("--format", "prometheus", "--changed-only"),
+        ("--format", "html", "--changed-only"),
+        ("--format", "html", "--quiet"),
         ("--nagios", "--changed-only"),
         ("--format", "yaml"),
         ("--grace", "-1"),
@@ -312,6 +314,19 @@ def test_junit_counts_what_a_test_system_shows(fleet: Fleet) -> None:
     suite = ET.fromstring(said.out).find("testsuite")  # noqa: S314 our own output
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "0")
+
+
+def test_the_page_shows_the_chain_that_a_device_really_has(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.swap(faulty(FAULTS["twin"]))
+    file = tmp_path / "report.html"
+    said = fleet.check("--format", "html", "-o", str(file))
+    assert (said.code, said.out) == (1, "")
+    text = file.read_text(encoding="ascii")
+    page = ET.fromstring(text)  # noqa: S314 our own output
+    titles = [found.text or "" for found in page.iter("{http://www.w3.org/2000/svg}title")]
+    assert "1 of 2 devices is rejected" in text
+    for beginning in ("acme: trusted root", "CN=Acme", "gpu0: rejected", "nvme1: trusted", "acme: 20"):
+        assert any(title.startswith(beginning) for title in titles), titles
 
 
 def test_an_answer_in_a_file_appears_whole_and_says_nothing_elsewhere(fleet: Fleet, tmp_path: Path) -> None:
