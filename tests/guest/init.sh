@@ -18,6 +18,11 @@ if [ -e /usr/lib/cmakeys/load ]; then
     echo "$?" >/code/loaded
 fi
 
+# A kernel whose drivers are modules gets them only now, as from udev.
+for module in /modules/*; do
+    [ ! -e "$module" ] || $busybox insmod "$module"
+done
+
 disk=
 while [ -z "$disk" ]; do
     for place in /sys/class/nvme/*; do

@@ -116,18 +116,21 @@ def started(
     *,
     command_line: str = "lsm=capability",
     segments: Sequence[Path] = (),
+    modular: bool = False,
     initrd: Path | None = None,
 ) -> Iterator[Guest]:
     """A guest with one NVMe controller for each port of the loopback, on which an SPDM responder must listen by now.
 
-    `segments` are archives that its initramfs has besides, as an image builder adds them. With an `initrd` of a
-    distribution the guest has that instead, its kernel, and the code to be tested in a second namespace of its disk.
+    `segments` are archives that its initramfs has besides, as an image builder adds them. A `modular` guest has a
+    kernel whose drivers are modules, loaded when the segments have done their part. With an `initrd` of a distribution
+    the guest has that kernel, no initramfs of ours, and the code to be tested in a second namespace of its disk.
     """
+    root = ["-device", f"nvme,drive=root,serial=root,addr={ROOT_SLOT}"]
+    kernel = kit().system_kernel if modular or initrd else kit().kernel
     if initrd is None:
-        kernel, root = kit().kernel, ["-device", f"nvme,drive=root,serial=root,addr={ROOT_SLOT}"]
-        initrd = _initramfs(folder, segments)
+        initrd = _initramfs(folder, [*([kit().system_modules] if modular else []), *segments])
     else:
-        kernel, root = kit().system_kernel, _disk_with_code(folder)
+        root = _disk_with_code(folder)
         command_line = f"{_FROM_DISK} {command_line}"
     command = [
         *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,tb-size=512", "-cpu", "Nehalem", "-smp", "2"),

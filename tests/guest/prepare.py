@@ -26,7 +26,7 @@ from pathlib import Path
 from tests.guest.disk import build_disk, disk_inputs
 from tests.guest.kernel import build_kernel
 from tests.guest.packages import Apt, Unavailable
-from tests.guest.system import build_system, system_inputs
+from tests.guest.system import build_system, gather_modules, system_inputs
 from tests.transports.qtest import why_not as why_no_qemu
 
 HERE = Path(__file__).resolve().parent
@@ -84,6 +84,11 @@ class Kit:
     def system_module(self) -> Path:
         """Our stand-in for that kernel."""
         return self.folder / "system.ko"
+
+    @property
+    def system_modules(self) -> Path:
+        """What an initramfs for that kernel needs behind the prepared one: modules, and that stand-in."""
+        return self.folder / "system.modules"
 
     @property
     def manifest(self) -> Path:
@@ -151,6 +156,11 @@ def prepare(say: Callable[[str], None]) -> None:
         if apt and "system" in todo:
             folder = parts.folder / "kernel"
             build_system(apt, parts.system, folder, parts.system_kernel, parts.system_module, say)
+            modules = parts.folder / "modules.tree"
+            shutil.rmtree(modules, ignore_errors=True)
+            gather_modules(parts.system, parts.system_module, modules)
+            pack(modules, parts.system_modules)
+            shutil.rmtree(modules)
         if apt:
             shutil.rmtree(apt.folder)
         if "initramfs" in todo:

@@ -7,6 +7,7 @@ so everything that changes one must put another in its place.
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import subprocess
@@ -27,7 +28,7 @@ PACKAGES = (
     *("initramfs-tools", "dracut-core", "systemd", "udev", "kmod", "busybox", "zstd", "cpio"),
     *("keyutils", "base-files", "base-passwd"),
 )
-DISTRIBUTIONS = ("cryptography", "typer", "PyYAML")
+DISTRIBUTIONS = ("cryptography", "typer", "PyYAML", "pyelftools")
 MODULES = ("nvme", "ext4")
 """What is needed to mount the guest's disk; an initrd with every module takes ten times as long to make and to boot."""
 
@@ -77,6 +78,20 @@ def build_system(apt: Apt, tree: Path, folder: Path, kernel: Path, module: Path,
     (tree / "etc/initramfs-tools/modules").write_text("".join(f"{name}\n" for name in MODULES))
     (tree / "etc/initramfs-tools/conf.d/modules").write_text("MODULES=list\n")
     System(tree).run("depmod", System(tree).release)
+
+
+def gather_modules(tree: Path, standin: Path, folder: Path) -> None:
+    """Put the modules that mount the guest's disk below `folder`, unpacked and in the order of loading; and ours."""
+    system = System(tree)
+    shown = [system.run("modprobe", "--set-version", system.release, "--show-depends", name) for name in MODULES]
+    paths = dict.fromkeys(line.split()[1] for line in "".join(shown).splitlines() if line.startswith("insmod "))
+    (folder / "modules").mkdir(parents=True)
+    for number, path in enumerate(paths):
+        packed = (tree / path.lstrip("/")).read_bytes()
+        name = Path(path).name.removesuffix(".xz")
+        (folder / "modules" / f"{number:02}-{name}").write_bytes(lzma.decompress(packed) if ".xz" in path else packed)
+    (folder / "code").mkdir()
+    shutil.copy(standin, folder / "code/cma_standin.ko")
 
 
 @dataclass(frozen=True, slots=True)

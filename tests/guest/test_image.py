@@ -35,7 +35,7 @@ def booted(
         (folder / f"roots/{name}.pem").write_bytes(render_pem(certificate))
     words = ["image", "bake", "--roots", str(folder / "roots"), "--with-keyctl", "-o", str(folder / "cma.cpio")]
     assert main([*words, *options]) == 0
-    with started(folder, [], command_line=command_line, segments=[folder / "cma.cpio"]) as guest:
+    with started(folder, [], command_line=command_line, segments=[folder / "cma.cpio"], modular=True) as guest:
         yield guest
 
 
@@ -43,6 +43,22 @@ def log(guest: Guest) -> list[str]:
     """What the loader said."""
     lines = guest.run("busybox", "dmesg").check().out.splitlines()
     return [line.partition("cmakeys: ")[2] for line in lines if "cmakeys: " in line]
+
+
+def kernel_log(guest: Guest, *texts: str) -> list[int]:
+    """In which lines of the kernel's log these texts are, each in one."""
+    lines = guest.run("busybox", "dmesg").check().out.splitlines()
+    found = {text: [number for number, line in enumerate(lines) if text in line] for text in texts}
+    assert all(len(numbers) == 1 for numbers in found.values()), found
+    return [numbers[0] for numbers in found.values()]
+
+
+def before_the_first_driver(guest: Guest, roots: int) -> bool:
+    """Whether the roots were loaded, and the device asked again, before the driver of its disk took it."""
+    order = kernel_log(
+        guest, f"cmakeys: {roots} roots are in .cma", "cmakeys: 1 devices authenticated", "nvme nvme0: pci function"
+    )
+    return order == sorted(order)
 
 
 def in_cma(guest: Guest) -> Sequence[str]:
@@ -57,8 +73,7 @@ def test_the_roots_are_there_and_the_booted_system_has_nothing_to_change(tmp_pat
         assert in_cma(guest) == expected
         (ring,) = guest.call(inside.managed_rings)
         assert guest.call(inside.rechecks) == 1, "of the one device that has such a file"
-        assert "2 roots are in .cma" in log(guest)
-        assert "1 devices authenticated" in log(guest)
+        assert before_the_first_driver(guest, 2)
         trust(guest, "acme", ACME)
         trust(guest, "other", OTHER)
         diff = guest.cmakeys("keyring", "diff", "--json", "--detailed-exitcode")
@@ -74,6 +89,7 @@ def test_a_root_that_the_kernel_does_not_take_is_named_and_the_rest_is_there(tmp
     with booted(tmp_path, {"acme": ACME, "modern": MODERN}, *options) as guest:
         assert in_cma(guest) == [f"cmakeys:acme:{ACME.fingerprint}"]
         assert any(line.startswith(f"not loaded: cmakeys:modern:{MODERN.fingerprint}") for line in log(guest))
+        assert before_the_first_driver(guest, 1)
         assert guest.call(inside.rechecks) == 1
         assert guest.call(inside.read_file, "/run/code/loaded") == "1\n", "whoever called it may stop the boot"
         trust(guest, "acme", ACME)

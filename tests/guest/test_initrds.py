@@ -16,7 +16,7 @@ from tests.guest import inside
 from tests.guest.machine import started
 from tests.guest.prepare import kit, why_not
 from tests.guest.system import System, copied
-from tests.guest.test_image import ACME, OTHER, in_cma, log
+from tests.guest.test_image import ACME, MODERN, OTHER, before_the_first_driver, in_cma, log
 from tests.guest.trust import trust
 
 MAKE = {
@@ -57,11 +57,7 @@ def test_the_roots_are_there_before_the_first_driver(
         assert in_cma(guest) == [f"cmakeys:acme:{ACME.fingerprint}", f"cmakeys:other:{OTHER.fingerprint}"]
         (ring,) = guest.call(inside.managed_rings)
         assert guest.call(inside.rechecks) == 1, "of the one device that has such a file"
-        lines = guest.run("busybox", "dmesg").check().out.splitlines()
-        (loaded,) = [number for number, line in enumerate(lines) if "cmakeys: 2 roots are in .cma" in line]
-        (asked,) = [number for number, line in enumerate(lines) if "cmakeys: 1 devices authenticated" in line]
-        (bound,) = [number for number, line in enumerate(lines) if "nvme nvme0: pci function" in line]
-        assert loaded < asked < bound
+        assert before_the_first_driver(guest, 2)
         trust(guest, "acme", ACME)
         trust(guest, "other", OTHER)
         diff = guest.cmakeys("keyring", "diff", "--json", "--detailed-exitcode")
@@ -71,3 +67,21 @@ def test_the_roots_are_there_before_the_first_driver(
         assert guest.call(inside.managed_rings) == [ring]
         assert guest.cmakeys("keyring", "audit").code == 0
         assert not [line for line in log(guest) if line.startswith("not loaded")]
+
+
+@each_generator
+def test_what_bake_refuses_is_said_and_the_initrd_is_made_without_roots(generator: Generator) -> None:
+    with hooked({"acme": ACME, "modern": MODERN}, generator) as system:
+        made = system.attempt(*MAKE[generator], system.release)
+        assert made.returncode == 0, made.stdout
+        assert "modern: no kernel loads it" in made.stdout
+        assert "this initrd has no roots for PCIe devices: baking them failed with exit status 8" in made.stdout
+        assert main(["image", "inspect", str(system.tree / "boot/initrd")]) == 3, "nothing was baked"
+
+
+@each_generator
+def test_no_initrd_is_made_without_roots_that_are_required(generator: Generator) -> None:
+    with hooked({"acme": ACME, "modern": MODERN}, generator, "--required") as system:
+        made = system.attempt(*MAKE[generator], system.release)
+        assert made.returncode != 0, made.stdout
+        assert "baking them failed with exit status 8, and the roots for PCIe devices are required" in made.stdout
