@@ -16,8 +16,8 @@ from cmakeys.devices.pin import explain, recommend
 from cmakeys.errors import EvidenceProblem, Refused, Temporary, Unsupported
 from cmakeys.evidence.model import Evidence
 from cmakeys.standing import first_record
+from cmakeys.verify.comparison import latest_by_index
 from cmakeys.verify.observation import observe
-from cmakeys.verify.reference import latest_by_index
 from cmakeys.verify.review import review
 from cmakeys.verify.verdict import Outcome, StepOutcome, Verdict
 from cmakeys.verify.verifier import verify

@@ -10,7 +10,7 @@ from cmakeys.devices.pin import meaning
 from cmakeys.reports.layout import Line, wrap
 from cmakeys.reports.terminal import Tone
 from cmakeys.reports.text import OUTCOME_TONES
-from cmakeys.verify.reference import kind_name, shorten
+from cmakeys.verify.comparison import kind_name, shorten
 from cmakeys.verify.verdict import Outcome
 
 HEADER = ("DEVICE", "VERDICT", "CHECKED", "PIN", "ADDRESS")

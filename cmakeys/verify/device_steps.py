@@ -1,4 +1,4 @@
-"""Steps 1 and 9 to 14: the device itself, from what it negotiated to what it measured.
+"""Steps 1 and 9 to 12: the device itself, from what it negotiated to what it measured.
 
 Each function is one numbered step and is called only when the steps it builds on have passed (see `verifier.NEEDS`).
 """
@@ -14,13 +14,11 @@ from cmakeys.verify.case import Case, failed, not_checked, passed
 from cmakeys.verify.comparison import Match
 from cmakeys.verify.measurement_rules import rules_for
 from cmakeys.verify.negotiation import Negotiation
-from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.verdict import Step
 from cmakeys.x509.certificate import CertificateProblem
 from cmakeys.x509.identity import LeafNames, PciIdentity, all_match, differs_only_in_case, leaf_names
 from cmakeys.x509.pin import PinKind, compute_pin
 
-MAX_DIFFERENCES_SHOWN = 4
 CONTENT_CHANGED = 1
 """The value of MEASUREMENTS' "content changed" bits that says so."""
 
@@ -210,43 +208,3 @@ def step_12(case: Case) -> Step:
             "the device is being updated or configured, or it lies; check again later",
         )
     return passed(12, f"{indices} measurements are signed with the leaf's key")
-
-
-# --- step 13: reference values ---------------------------------------------------------------------------------------
-
-
-def step_13(case: Case) -> Step:
-    """The measurements are those of the reference, index by index; none at all where there were some is a change."""
-    if case.reference is None:
-        return not_checked(13, "no reference values are known for this device")
-    if not case.facts.measurements:
-        return _none_measured(case, case.reference)
-    rules = rules_for(case.policy.measurements, case.root.name if case.root else None)
-    lines = case.reference.compare(case.facts.blocks, rules)
-    differences = [line.difference for line in lines if not line.match.good]
-    if differences:
-        more = len(differences) - MAX_DIFFERENCES_SHOWN
-        text = "; ".join(differences[:MAX_DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-        return failed(
-            13,
-            f"not as at {case.reference.origin}: {text}",
-            "if the firmware was updated on purpose: cmakeys measure accept; if not, do not trust it",
-        )
-    if not lines or all(line.match is Match.IGNORED for line in lines):
-        return not_checked(13, "the policy ignores every measurement, so none was compared")
-    if all(line.match is Match.SAME for line in lines):
-        return passed(13, f"all {len(lines)} measurements are as at {case.reference.origin}")
-    counts = Counter(line.match.value for line in lines)
-    text = ", ".join(f"{counts[match.value]} {match.value}" for match in Match if counts[match.value])
-    return passed(13, f"{len(lines)} measurements against {case.reference.origin}: {text}")
-
-
-def _none_measured(case: Case, reference: ReferenceValues) -> Step:
-    if not reference.blocks:
-        return not_checked(13, f"there were no signed measurements at {reference.origin} either")
-    return failed(
-        13,
-        f"{len(reference.blocks)} measurements are known from {reference.origin}, now there are none:"
-        f" {case.facts.no_measurements}",
-        "firmware that hides its measurements must not pass for unchanged; enrol again if the feature was taken out",
-    )

@@ -22,6 +22,7 @@ In a configuration file a policy is the section `policy`:
       kernel-view: off                          # simulate: apply the kernel's rules; oracle: also ask this kernel
       advisory-steps: [13]                      # a failure here gives `degraded`, not `rejected`
       require-measurements: false               # refuse a device that does not sign measurements
+      measurements: {all: {16: monotone}}       # what may differ from the reference: see measurement_rules
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from cmakeys.spdm.algorithms import (
 )
 from cmakeys.spdm.codes import Version
 from cmakeys.spdm.offer import Offer
+from cmakeys.verify.measurement_rules import RulesByRoot, read_rules
 from cmakeys.x509.horizon import ROOT_EXPIRY, Expiry, Horizon
 
 _Algorithms = TypeVar("_Algorithms", bound=Flag)
@@ -107,6 +109,7 @@ class Policy:
     required_of_reports: frozenset[int] = frozenset({2, 3, 4, 12})
     advisory: frozenset[int] = frozenset()
     require_measurements: bool = False
+    measurements: RulesByRoot = ()
     kernel_view: KernelViewRule = KernelViewRule.OFF
 
     def __post_init__(self) -> None:
@@ -178,6 +181,7 @@ class Policy:
             "kernel-view": self.kernel_view.value,
             "advisory-steps": sorted(self.advisory),
             "require-measurements": self.require_measurements,
+            "measurements": {name: rules.setting() for name, rules in self.measurements},
         }
 
 
@@ -290,6 +294,7 @@ SETTINGS: Mapping[str, Callable[[Node], dict[str, object]]] = MappingProxyType(
         "kernel-view": lambda node: {"kernel_view": node.member(KernelViewRule)},
         "advisory-steps": _steps("advisory"),
         "require-measurements": _require_measurements,
+        "measurements": lambda node: {"measurements": read_rules(node)},
     }
 )
 """The keys of the section `policy`, each with the reader that gives the fields of `Policy` it sets."""

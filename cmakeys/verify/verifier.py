@@ -21,7 +21,7 @@ from types import MappingProxyType
 from cmakeys.evidence.model import EndingKind, Evidence
 from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.algorithms import algorithm_name
-from cmakeys.verify import chain_steps, device_steps, kernel_step, revocation_step
+from cmakeys.verify import chain_steps, device_steps, kernel_step, reference_step, revocation_step
 from cmakeys.verify.anchoring import anchor_root
 from cmakeys.verify.case import Case, failed, not_checked
 from cmakeys.verify.clock import Recorded
@@ -49,7 +49,7 @@ STEPS: Mapping[int, Callable[[Case], Step]] = MappingProxyType(
         10: device_steps.step_10,
         11: device_steps.step_11,
         12: device_steps.step_12,
-        13: device_steps.step_13,
+        13: reference_step.step_13,
     }
 )
 """The steps that look at the evidence. Step 14 looks at what the others say."""

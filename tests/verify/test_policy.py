@@ -15,6 +15,7 @@ from cmakeys.roots.document import DocumentProblem, render_document
 from cmakeys.roots.root import LeafNameRule
 from cmakeys.spdm.algorithms import BaseAsym, BaseHash, PqcAsym
 from cmakeys.spdm.codes import Version
+from cmakeys.verify.measurement_rules import FIXED, Rule, RuleKind, Rules
 from cmakeys.verify.policy import NEVER_ADVISORY_STEPS, SETTINGS, Clock, Policy, read_policy
 from cmakeys.x509.horizon import Expiry, Horizon
 from tests.verify.cases import root
@@ -33,6 +34,9 @@ policy:
   required-report-steps: [12]
   advisory-steps: [13]
   require-measurements: true
+  measurements:
+    all: {16: monotone, 9: ignore}
+    acme: {35: [aabb, "00"], 9: fixed}
 """
 
 
@@ -65,6 +69,10 @@ def test_every_setting_is_read() -> None:
         required_of_reports=frozenset({12}),
         advisory=frozenset({13}),
         require_measurements=True,
+        measurements=(
+            ("acme", Rules(((9, FIXED), (35, Rule(RuleKind.ALLOWED, (b"\xaa\xbb", b"\0")))))),
+            ("all", Rules(((9, Rule(RuleKind.IGNORE)), (16, Rule(RuleKind.MONOTONE))))),
+        ),
     )
     assert set(policy.settings()) == set(SETTINGS)
 
@@ -99,6 +107,13 @@ def test_a_setting_that_is_not_there_stays_as_it_was() -> None:
         ("policy:\n  root-expiry: {warn: 1d, fail: 2d}", 2, "fails 2d before the end, and warns only 1d"),
         ("policy:\n  leaf-names: either", 2, "root names with a rule"),
         ("policy:\n  require-measurements: perhaps", 2, "not known"),
+        ("policy:\n  measurements: fixed", 2, "names of roots"),
+        ("policy:\n  measurements:\n    all: fixed", 3, "measurement indices with a rule"),
+        ("policy:\n  measurements:\n    all: {255: fixed}", 3, "'255' is no measurement index"),
+        ("policy:\n  measurements:\n    all: {1: fixed, 01: ignore}", 3, "index 1 has two rules"),
+        ("policy:\n  measurements:\n    all: {1: loose}", 3, "'loose' is not known here"),
+        ("policy:\n  measurements:\n    all: {1: []}", 3, "1 to 64 values"),
+        ("policy:\n  measurements:\n    all: {1: [abc]}", 3, "'abc' is not a value in hex"),
         ("other: {}", 1, "unknown key 'other'"),
     ],
 )

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from cmakeys.evidence.fields import FieldProblem
 from cmakeys.spdm.messages.measurements import MeasurementBlock
-from cmakeys.verify.reference import ReferenceValues, latest_by_index
+from cmakeys.verify.comparison import latest_by_index
+from cmakeys.verify.reference import ReferenceValues
 from tests.evidence import strategies as s
 
 blocks = st.builds(
