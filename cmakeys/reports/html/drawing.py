@@ -6,7 +6,7 @@ into its box, in a typeface whose characters are all as wide, and the box clips 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from xml.etree.ElementTree import Element
 
@@ -111,7 +111,7 @@ def _note(node: Node, *, brief: bool = False) -> str:
         below = f"{node.worst_count:,} of {node.count:,} {node.outcome.value}"
     else:
         below = f"{node.worst_count:,} {node.outcome.value}"
-    claimed = "claimed" if node.claimed and node.kind is Kind.ISSUER else ""
+    claimed = "not verified" if node.claimed and node.kind is Kind.ISSUER else ""
     return " \N{MIDDLE DOT} ".join(one for one in (claimed, node.note, below) if one)
 
 
@@ -123,13 +123,21 @@ def _cells(pixels: float) -> int:
     return max(int(pixels / CELL), 1)
 
 
-def legend(shown: Sequence[Outcome]) -> Element:
-    """What shapes, colours and dashed lines mean."""
-    items = [element("li", glyph(outcome), outcome.value) for outcome in shown]
-    dashed = element(
-        "svg", element("path", d="M1 8h26", class_="wire claimed"), width=28, height=16, aria_hidden="true"
-    )
-    return element("ul", *items, element("li", dashed, "claimed or seen earlier, not verified now"), class_="legend")
+def legend(trees: Sequence[Node]) -> Element:
+    """What the shapes, the colours and the dashed lines mean, as far as there are such."""
+    nodes = list(_all(trees))
+    items = [element("li", glyph(one), one.value) for one in Outcome if any(node.outcome is one for node in nodes)]
+    if any(node.claimed for node in nodes):
+        line = element("path", d="M1 8h26", class_="wire claimed")
+        dashed = element("svg", line, width=28, height=16, aria_hidden="true")
+        items.append(element("li", dashed, "claimed or seen earlier, not verified now"))
+    return element("ul", *items, class_="legend")
+
+
+def _all(nodes: Sequence[Node]) -> Iterator[Node]:
+    for node in nodes:
+        yield node
+        yield from _all(node.children)
 
 
 # -- the roots along time ----------------------------------------------------------------------------------------------

@@ -98,6 +98,8 @@ def headline(findings: Sequence[Finding]) -> tuple[str, str]:
         if found[outcome]:
             if number == 1:
                 return f"The device is {verb}", sentence
+            if found[outcome] == number:
+                return f"All {devices} are {verb}", sentence
             return f"{found[outcome]:,} of {devices} {'is' if found[outcome] == 1 else 'are'} {verb}", sentence
     return (f"All {devices} are trusted" if number > 1 else "The device is trusted"), "Every required step passed."
 
@@ -198,8 +200,8 @@ def _changes(findings: Sequence[Finding]) -> Element | None:
 def _chains(findings: Sequence[Finding], rootset: RootSet) -> Element | None:
     if not findings:
         return None
-    shown = [outcome for outcome in Outcome if any(one.outcome is outcome for one in findings)]
-    figure = element("figure", *both(forest(findings, rootset.roots)), legend(shown))
+    trees = forest(findings, rootset.roots)
+    figure = element("figure", *both(trees), legend(trees))
     return _card("chains", "Chains of trust", "From the roots, over their intermediates, to the devices.", figure)
 
 
@@ -261,7 +263,8 @@ def _table(findings: Sequence[Finding]) -> Element:
     parts = []
     if full:
         rows = [_device(one, steps=number < MAX_STEPS) for number, one in enumerate(full[:MAX_ROWS])]
-        parts.append(_device_table(f"{len(full):,} device{'s'[: len(full) != 1]}, the worst first", rows))
+        order = ", the worst first" if len({one.outcome for one in full}) > 1 else ""
+        parts.append(_device_table(f"{len(full):,} device{'s'[: len(full) != 1]}{order}", rows))
     for root, these in _by_root(brief[:room]):
         head = element("summary", glyph(Outcome.TRUSTED), f" {len(these):,} trusted, anchored in ", foreign(root))
         rows = [_device(one, steps=False) for one in these]

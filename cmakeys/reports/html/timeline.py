@@ -20,6 +20,9 @@ BACK = timedelta(days=20 * 366)
 AHEAD = timedelta(days=40 * 366)
 """How far the axis goes from today at most."""
 
+ENDLESS = 11
+"""Years after today that are drawn at least where a certificate has no end, for its bar to look like that."""
+
 MARGIN = 10.0
 """Left and right of the axis."""
 
@@ -139,7 +142,7 @@ def _axis(found: Sequence[Period], today: datetime) -> tuple[datetime, datetime]
     first = max(min([one.begins for one in found], default=today), _moved(today, -BACK))
     last = min(max([one.ends for one in found if one.ends is not None], default=today), _moved(today, AHEAD))
     begin = min(first.year, today.year - 1)
-    until = max(last.year + 1, today.year + 2)
+    until = max(last.year + 1, today.year + (ENDLESS if any(one.ends is None for one in found) else 2))
     return datetime(max(begin, 1), 1, 1, tzinfo=UTC), datetime(min(until, 9999), 1, 1, tzinfo=UTC)
 
 

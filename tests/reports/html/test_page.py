@@ -200,6 +200,7 @@ def test_a_healthy_fleet_has_no_trouble_to_tell() -> None:
         (FINDINGS, "3 of 10 devices are rejected"),
         (FINDINGS[:5], "1 of 5 devices is rejected"),
         (FINDINGS[7:9], "1 of 2 devices is unreachable"),
+        (FINDINGS[4:7], "All 3 devices are rejected"),
         (FINDINGS[9:], "The device is not able to prove what it is"),
     ],
 )
@@ -230,6 +231,13 @@ def test_every_picture_has_a_title_a_description_and_the_same_as_a_table() -> No
     assert all(one.name in table for one in ROOTS.roots)
     assert "being replaced by umbra-2039, both until 2041-02-05" in table
     assert "leaves issued after 2039-03-01 are not believed" in table
+
+
+def test_the_legend_explains_what_is_drawn_and_no_more() -> None:
+    well = parsed(page((device("gpu0", Outcome.TRUSTED, ACME, "CN=One"),)))
+    assert words(classed(named(well, "chains"), "legend")[0]) == "trusted"
+    away = parsed(page((device("gpu0", Outcome.REJECTED, ACME, "CN=One"),)))
+    assert words(classed(named(away, "chains"), "legend")[0]) == "rejected claimed or seen earlier, not verified now"
 
 
 def test_headings_do_not_skip_a_level_and_every_section_is_named() -> None:
