@@ -11,8 +11,6 @@ from cmakeys.roots.root import LeafNameRule, Root
 from cmakeys.spdm.algorithms import algorithm_name
 from cmakeys.spdm.signing import Statement
 from cmakeys.verify.case import Case, failed, not_checked, passed
-from cmakeys.verify.comparison import Match
-from cmakeys.verify.measurement_rules import rules_for
 from cmakeys.verify.negotiation import Negotiation
 from cmakeys.verify.verdict import Step
 from cmakeys.x509.certificate import CertificateProblem
