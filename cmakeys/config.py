@@ -10,7 +10,7 @@ would otherwise be a weaker policy without a word.
       timeout: 30            # seconds for one device
     history:
       checks: 500            # of each device
-      days: 400              # and none that is older; without it there is no limit by age
+      days: 400              # and none that is older; 0, no limit by age
       evidence: news         # what devices said: none, news or all of it
       evidence-size: 256     # MiB for all of that
 """
@@ -62,7 +62,7 @@ class History:
         """The settings by their keys, as JSON has them."""
         return {
             "checks": self.retention.checks,
-            "days": self.retention.days,
+            "days": self.retention.days or 0,
             "evidence": self.evidence.value,
             "evidence-size": self.evidence_limit >> 20,
         }
@@ -130,7 +130,7 @@ def _history(section: Node, current: History) -> History:
     checks, days, kept, size = (nodes.get(key) for key in ("checks", "days", "evidence", "evidence-size"))
     retention = Retention(
         _within(checks, 1, MAX_CHECKS) if checks else current.retention.checks,
-        _within(days, 1, MAX_DAYS) if days else current.retention.days,
+        (_within(days, 0, MAX_DAYS) or None) if days else current.retention.days,
     )
     limit = _within(size, 1, MAX_EVIDENCE) << 20 if size else current.evidence_limit
     return History(retention, kept.member(Keep) if kept else current.evidence, limit)

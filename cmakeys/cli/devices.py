@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmakeys.cli import functions
+from cmakeys.cli import devices_move, functions
 from cmakeys.cli.check import TimeoutOption
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
@@ -212,3 +212,6 @@ def _identity(text: str | None) -> PciIdentity | None:
         return PciIdentity.parse(text) if text is not None else None
     except CertificateProblem as problem:
         raise UsageProblem(problem.message, object="--identity", hint=problem.hint) from None
+
+
+devices_move.register(app)
