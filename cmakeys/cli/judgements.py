@@ -92,8 +92,8 @@ class Text:
             return  # that it could not be read has been said
         if not self._cells and self._held:
             self._begin()
-        line = fleet.summary(tally)
-        self._out.show(line.text, tone=line.tone)
+        for line in fleet.summary(tally):
+            self._out.show(line.text, tone=line.tone)
 
     def _begin(self) -> None:
         self._cells = fleet.name_cells(self._held)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cmakeys.reports.deny import deny_data
-from cmakeys.reports.layout import Line
+from cmakeys.reports.layout import Line, wrap
 from cmakeys.reports.terminal import Tone
 from cmakeys.roots.reconciliation import Reconciliation
 from cmakeys.roots.root import Root
@@ -32,20 +32,24 @@ def _diff(found: Reconciliation, source: str) -> list[Line]:
 
 def _changes(found: Reconciliation) -> list[Line]:
     return [
-        *(change_line(one) for one in found.changes),
-        *(Line(f"+ deny {entry.words}", Tone.GOOD) for entry in found.deny),
-        *(Line(f"- deny {entry.words}", Tone.BAD) for entry in found.allow),
+        *(line for one in found.changes for line in change_lines(one)),
+        *(line for entry in found.deny for line in _wrapped(f"+ deny {entry.words}", Tone.GOOD)),
+        *(line for entry in found.allow for line in _wrapped(f"- deny {entry.words}", Tone.BAD)),
     ]
 
 
-def change_line(change: Transition) -> Line:
-    """One change of a root in one line."""
+def change_lines(change: Transition) -> list[Line]:
+    """One change of a root."""
     before, after = change.before, change.after
     if before is None:
-        return Line(f"+ {change.root.name} {change.root.fingerprint} {change.root.state.value}", Tone.GOOD)
+        return _wrapped(f"+ {change.root.name} {change.root.fingerprint} {change.root.state.value}", Tone.GOOD)
     if after is None:
-        return Line(f"- {before.name} {before.fingerprint}", Tone.BAD)
-    return Line(f"~ {after.name}: {'; '.join(_differences(before, after))}", Tone.WARNING)
+        return _wrapped(f"- {before.name} {before.fingerprint}", Tone.BAD)
+    return _wrapped(f"~ {after.name}: {'; '.join(_differences(before, after))}", Tone.WARNING)
+
+
+def _wrapped(text: str, tone: Tone) -> list[Line]:
+    return [Line(line, tone) for line in wrap(text, "", "  ")]
 
 
 def _differences(before: Root, after: Root) -> list[str]:

@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from cmakeys.fleet.item import CRASHED, UNREADABLE, Judged, Problem
-from cmakeys.reports.layout import WIDTH, Line, shorten
-from cmakeys.reports.terminal import Tone, width
+from cmakeys.reports.layout import WIDTH, Line, shorten, wrap
+from cmakeys.reports.terminal import Tone, printable, width
 from cmakeys.reports.text import OUTCOME_TONES
 from cmakeys.verify.verdict import Outcome
 
@@ -25,6 +25,7 @@ TONES: Mapping[str, Tone] = {
     CRASHED: Tone.BAD,
 }
 _WORST_FIRST = (CRASHED, *(outcome.value for outcome in (Outcome.REJECTED, Outcome.UNREACHABLE)), UNREADABLE)
+_WORD_CELLS = max(map(len, OUTCOMES))
 _MAX_NAME_CELLS = 36
 _MIN_NAME_CELLS = 16
 
@@ -71,14 +72,22 @@ def rows(results: Sequence[Judged], cells: int) -> list[Line]:
     room = WIDTH - cells - _WORD_CELLS - 4
     lines = []
     for result in results:
-        name = shorten(result.place, cells)
+        name = _end_of(result.place, cells)
         padding = " " * (cells - width(name))
         text = f"{name}{padding}  {result.outcome:<{_WORD_CELLS}}  {shorten(result.summary, room)}"
         lines.append(Line(text.rstrip(), TONES[result.outcome]))
     return lines
 
 
-_WORD_CELLS = max(map(len, OUTCOMES))
+def _end_of(name: str, cells: int) -> str:
+    """As much of a path as fits, from its end, which tells one file of a folder from another."""
+    safe = printable(name)
+    if width(safe) <= cells:
+        return safe
+    kept = safe[-cells + 1 :]
+    while width(kept) >= cells:
+        kept = kept[1:]
+    return f"…{kept}"
 
 
 def name_cells(results: Sequence[Judged]) -> int:
@@ -92,11 +101,12 @@ def header(cells: int) -> Line:
     return Line(f"{'EVIDENCE':<{cells}}  {'VERDICT':<{_WORD_CELLS}}  REASON", Tone.NOTE)
 
 
-def summary(tally: Tally) -> Line:
-    """How many there were and what came out."""
+def summary(tally: Tally) -> list[Line]:
+    """How many there were and what came out, in more than one line where there were many of all kinds."""
     tone = next((TONES[outcome] for outcome in _WORST_FIRST if tally.counts[outcome]), Tone.PLAIN)
     number = tally.total
-    return Line(f"{number} piece{'' if number == 1 else 's'} of evidence: {tally.words}", tone)
+    words = f"{number} piece{'' if number == 1 else 's'} of evidence: {tally.words}"
+    return [Line(text, tone) for text in wrap(words, "", "  ")]
 
 
 def result_line(result: Judged) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cmakeys.reports.deny import deny_data
+from cmakeys.reports.layout import wrap
 from cmakeys.roots.directory import StoreReport
 from cmakeys.roots.record import render_constraints
 from cmakeys.roots.root import Constraints, Root, Rotation
@@ -31,13 +32,25 @@ def certificate_data(certificate: Certificate) -> dict[str, object]:
 
 def certificate_lines(certificate: Certificate) -> list[str]:
     """A certificate as a person has to see it before trusting it."""
-    return [
+    lines = [
         f"subject      {certificate.subject or '(empty)'}",
         f"issuer       {'itself' if certificate.self_issued else certificate.issuer or '(empty)'}",
         f"valid        {certificate.not_before:%Y-%m-%d} to {expiry(certificate)}",
         f"key          {certificate.key_description}",
         f"sha256       {certificate.fingerprint}",
     ]
+    return [part for line in lines for part in _fitted(line)]
+
+
+def _fitted(line: str) -> list[str]:
+    """A line with a label, in as many as its text takes; the description of a key is to be copied, and stays whole."""
+    if line.startswith("kernel key"):
+        return [line]
+    return wrap(line[_LABEL:], line[:_LABEL], " " * _LABEL)
+
+
+_LABEL = 13
+"""Cells of a label."""
 
 
 def expiry(certificate: Certificate) -> str:
@@ -110,7 +123,7 @@ def root_lines(root: Root, report: StoreReport) -> list[str]:
     ):
         if text:
             lines.append(f"{label:<12} {text}")
-    return lines
+    return [part for line in lines for part in _fitted(line)]
 
 
 def _replaced_by(root: Root, report: StoreReport) -> list[str]:

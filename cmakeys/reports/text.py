@@ -154,7 +154,8 @@ def check_report(
     if len(everything) == 1 and results:
         return [*verdict_report(*results[0]), *said]
     lines = [*table(results), Line("")] if results else []
-    lines += [summary(everything), *said]
+    total = summary(everything)
+    lines += [*_paragraph(total.text, total.tone), *said]
     worst = [(name, verdict) for name, verdict in results if verdict.outcome is Outcome.REJECTED]
     for name, verdict in worst:
         lines += _failures(name, verdict)
