@@ -83,7 +83,10 @@ HOOKS = {
         "mkosi-initrd",
     ),
     Generator.KERNEL_INSTALL: Hook(
-        (Template("etc/kernel/install.d/55-cmakeys.install", "hooks/kernel-install", executable=True),),
+        tuple(
+            Template(f"etc/kernel/install.d/{number}-cmakeys.install", "hooks/kernel-install", executable=True)
+            for number in (55, 86)
+        ),
         ("usr/bin/kernel-install",),
         "kernel-install add $(uname -r) /boot/vmlinuz-$(uname -r)",
     ),

@@ -231,6 +231,7 @@ def in_mkosi(build: Build, *options: str) -> subprocess.CompletedProcess[str]:
 
 def in_kernel_install(build: Build, *options: str) -> subprocess.CompletedProcess[str]:
     (build.initrd / "initrd.img").touch()
+    (build.initrd / "cmakeys-was-here").unlink(missing_ok=True)  # every run has a staging area of its own
     words = (written(build, Generator.KERNEL_INSTALL, *options), "add", "6.12", "/boot/entry", "/boot/vmlinuz")
     return build.run(*words, KERNEL_INSTALL_STAGING_AREA=str(build.initrd))
 
@@ -347,8 +348,35 @@ def test_kernel_install_gets_an_initrd_beside_the_one_that_is_there(given: str, 
     assert {"--with-keyctl", "-o"} <= set(build.baked)
 
 
+def plugins(build: Build) -> list[str]:
+    """What each of the plugins says, one after the other."""
+    runs = []
+    for path in put(build.folder / "system", Generator.KERNEL_INSTALL):
+        words = (str(path), "add", "6.12", "/boot/entry", "/boot/vmlinuz")
+        run = build.run(*words, KERNEL_INSTALL_STAGING_AREA=str(build.initrd))
+        assert run.returncode == 0
+        runs.append(run.stderr)
+        if (build.folder / "between").exists():
+            (build.folder / "between").rename(build.initrd / "initrd.img")
+    return runs
+
+
 def test_kernel_install_gets_no_initrd_that_would_be_the_only_one(build: Build) -> None:
-    words = (written(build, Generator.KERNEL_INSTALL), "add", "6.12", "/boot/entry", "/boot/vmlinuz")
-    run = build.run(*words, KERNEL_INSTALL_STAGING_AREA=str(build.initrd))
-    assert (run.returncode, files(build.initrd)) == (0, set())
-    assert "no initrd was made that they could stand beside" in run.stderr
+    early, late = plugins(build)
+    assert (early, files(build.initrd)) == ("", set())
+    assert "no initrd was made that they could stand beside" in late
+
+
+def test_kernel_install_gets_it_beside_an_initrd_that_is_staged_late(build: Build) -> None:
+    (build.folder / "between").touch()
+    assert plugins(build) == ["", ""]
+    assert (build.initrd / "initrd-cmakeys").exists()
+
+
+@pytest.mark.parametrize("status", [0, 8])
+def test_kernel_install_has_it_baked_once(build: Build, status: int) -> None:
+    build.bakes(status)
+    (build.initrd / "initrd.img").touch()
+    early, late = plugins(build)
+    assert (bool(early), late) == (status == 8, "")
+    assert build.baked
