@@ -88,7 +88,7 @@ class Text:
             for line in verdict_report(result.place, verdict):
                 self._out.show(line.text, tone=line.tone)
             return
-        if tally.total == 1:
+        if tally.total == 1 and tally.first_problem is not None:
             return  # that it could not be read has been said
         if not self._cells and self._held:
             self._begin()

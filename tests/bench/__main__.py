@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import attestation, fleet, mailbox, startup, trust
+from tests.bench import attestation, fleet, inbox, mailbox, startup, trust
 
-BENCHMARKS = (startup.ratios, attestation.ratios, fleet.ratios, mailbox.ratios, trust.ratios)
+BENCHMARKS = (startup.ratios, attestation.ratios, fleet.ratios, inbox.ratios, mailbox.ratios, trust.ratios)
 
 
 def main() -> int:

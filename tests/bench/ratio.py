@@ -32,7 +32,7 @@ class Ratio:
     def __str__(self) -> str:
         verdict = "ok  " if self.met else "OVER"
         return (
-            f"{verdict}  {self.value:6.2f} (at most {self.limit:g})  {self.goal}: "
+            f"{verdict}  {self.value:6.2f} (at most {self.limit:.4g})  {self.goal}: "
             f"{self.measured:.1f} {self.unit} against {self.reference:.1f} {self.unit}"
         )
 
