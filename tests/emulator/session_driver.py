@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from cmakeys.emulator.device import Device
 from cmakeys.emulator.hardware import Hardware
-from cmakeys.emulator.keys import KeyType, PrivateKey, sign_statement
+from cmakeys.emulator.keys import KeyType
 from cmakeys.emulator.pki import DeviceCredentials, DeviceRequest, VendorAuthority
 from cmakeys.emulator.session_settings import SessionSettings
 from cmakeys.emulator.settings import DeviceSettings, MultiKey
@@ -29,6 +29,7 @@ from cmakeys.spdm.offer import Offer
 from cmakeys.spdm.requester import Requester
 from cmakeys.spdm.secured import Binding
 from cmakeys.spdm.session import Session
+from cmakeys.spdm.signer import PrivateKey, sign_statement
 from cmakeys.spdm.signing import Context, Statement
 from cmakeys.spdm.terms import with_sessions
 from cmakeys.spdm.transcript import Transcript
@@ -80,6 +81,14 @@ class Line:
             result: T = stop.value
             return result
 
+    def until(self, flow: Flow[object], code: RequestCode) -> bytes:
+        """Run a flow up to the message of this code, which is not sent."""
+        effect = next(flow)
+        while not isinstance(effect, Send) or effect.secured or effect.message[1] != code:
+            answer = self.carry(effect.message, secured=effect.secured) if isinstance(effect, Send) else b""
+            effect = flow.send(answer)
+        return effect.message
+
     def carry(self, message: bytes, *, secured: bool) -> bytes:
         self.messages += 1
         if secured and self.meddle_request:
@@ -118,6 +127,9 @@ class Host:
     asked: list[int] = field(default_factory=list)
     transcript: Transcript = field(default_factory=Transcript)
     spoil: bool = False
+    certificate: Callable[[CertificateResponse], CertificateResponse] = lambda answer: answer
+    challenge: Callable[[ChallengeAuth], ChallengeAuth] = lambda answer: answer
+    """Changes to CHALLENGE_AUTH, before it is signed."""
 
     @property
     def credentials(self) -> DeviceCredentials:
@@ -164,7 +176,7 @@ class Host:
             asked = GetCertificate.pull(reader)
             portion = structure[asked.offset : asked.offset + min(asked.length, 700)]
             left = len(structure) - asked.offset - len(portion)
-            octets = CertificateResponse(self.version, asked.slot, portion, left, asked.large).push()
+            octets = self.certificate(CertificateResponse(self.version, asked.slot, portion, left, asked.large)).push()
             self.transcript.add_b(reader.consumed(), octets)
             return octets
         if code == RequestCode.CHALLENGE:
@@ -185,6 +197,7 @@ class Host:
             asked.context,
             b"",
         )
+        answer = self.challenge(answer)
         connection = self.connection.connection
         terms_vca = connection.transcript.vca if self.version >= Version.V12 else b""
         data = terms_vca + self.transcript.m1(reader.consumed(), answer.push_unsigned())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,10 @@ from cmakeys.spdm import handshake
 from cmakeys.spdm.codes import Capability, ErrorCode, MutualAuthentication, RequestCode, Version
 from cmakeys.spdm.effects import DeviceRefused, Flow
 from cmakeys.spdm.encapsulated import serve
+from cmakeys.spdm.messages.certificates import CertificateResponse
+from cmakeys.spdm.messages.challenge import ChallengeAuth
 from cmakeys.spdm.messages.encapsulated import DeliverEncapsulatedResponse, GetEncapsulatedRequest
+from cmakeys.spdm.messages.finish import push_finish_start
 from cmakeys.spdm.offer import Offer
 from cmakeys.spdm.secured import Binding
 from cmakeys.spdm.states import State
@@ -165,6 +169,72 @@ def test_a_requester_that_cannot_tell_is_served_unless_the_device_insists() -> N
         refused(code, demanding.open)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_finish_without_the_signature_that_was_asked_for_makes_no_session(
+    mode: MutualAuthentication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk, host = introduced(asking(mode), Version.V12)
+    monkeypatch.setattr(handshake, "_check_mutual", lambda *_: MutualAuthentication.NONE)
+    refused(ErrorCode.INVALID_REQUEST, lambda: talk.open(host))
+    assert talk.device.talk.sessions.all()[0].talk.state is State.HANDSHAKE
+
+
+def test_a_signature_that_nobody_asked_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = asking(MutualAuthentication.NONE, basic=True)
+    talk, host = introduced(device, Version.V12)
+    monkeypatch.setattr(handshake, "_check_mutual", lambda *_: MutualAuthentication.REQUESTED)
+    refused(ErrorCode.INVALID_REQUEST, lambda: talk.open(host))
+
+
+def test_a_requester_that_is_known_signs_for_the_slot_that_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = push_finish_start
+    monkeypatch.setattr(
+        handshake, "push_finish_start", lambda version, attributes, slot: start(version, attributes, slot ^ 1)
+    )
+    talk, host = introduced(asking(MutualAuthentication.REQUESTED), Version.V12)
+    refused(ErrorCode.INVALID_REQUEST, lambda: talk.open(host))
+
+
+@pytest.mark.parametrize("version", [Version.V13, Version.V14])
+@pytest.mark.parametrize("mode", ENCAPSULATED)
+def test_the_digests_of_a_requester_with_several_keys_enter_the_transcript(
+    mode: MutualAuthentication, version: Version
+) -> None:
+    talk, host = introduced(asking(mode), version, extra=Capability.MULTI_KEY_ONLY)
+    host.multi_key = True
+    session = talk.open(host).session
+    assert session.terms.requester_multi_key
+    use(talk, session)
+
+
+@pytest.mark.parametrize(("version", "asked"), [(Version.V12, True), (Version.V13, False), (Version.V14, False)])
+def test_encapsulation_is_implied_by_mutual_authentication_on_1_2_only(version: Version, asked: bool) -> None:
+    offer = as_requester(with_sessions(Offer()))
+    offer = replace(offer, requester_flags=offer.requester_flags & ~Capability.ENCAP)
+    talk = converse(asking(MutualAuthentication.ENCAPSULATED), offer, version)
+    talk.open(Host(talk.requester))
+    assert (talk.device.talk.sessions.all()[0].requester is not None) is asked
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda answer: replace(answer, slot=answer.slot ^ 1),
+        lambda answer: replace(answer, portion=b"", remainder=answer.remainder + len(answer.portion)),
+        lambda answer: replace(answer, portion=answer.portion + bytes(0x1000)),
+        lambda answer: replace(answer, portion=bytes(len(answer.portion))),
+        lambda answer: replace(answer, remainder=1),
+    ],
+    ids=["another slot", "an empty portion", "more than was asked for", "another chain", "no end"],
+)
+def test_a_chain_that_does_not_come_as_it_must_ends_the_interview(
+    change: Callable[[CertificateResponse], CertificateResponse],
+) -> None:
+    talk, host = introduced(asking(MutualAuthentication.ENCAPSULATED), Version.V12)
+    host.certificate = change
+    refused(ErrorCode.INVALID_RESPONSE_CODE, lambda: talk.open(host))
+
+
 # -- in CHALLENGE ----------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +267,24 @@ def test_a_challenge_answered_with_another_key_is_not_believed() -> None:
     with pytest.raises(DeviceRefused):
         talk.run(serve(talk.requester, host, MutualAuthentication.ENCAPSULATED))
     assert device.talk.requester is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda answer: replace(answer, chain_hash=bytes(len(answer.chain_hash))),
+        lambda answer: replace(answer, param1=answer.param1 ^ 1),
+        lambda answer: replace(answer, context=bytes(8)),
+    ],
+    ids=["chain hash", "slot", "context"],
+)
+def test_an_answer_to_another_challenge_is_not_believed(change: Callable[[ChallengeAuth], ChallengeAuth]) -> None:
+    talk, host = introduced(asking(basic=True), Version.V13)
+    talk.run(talk.requester.challenge(0))
+    host.challenge = change
+    with pytest.raises(DeviceRefused):
+        talk.run(serve(talk.requester, host, MutualAuthentication.ENCAPSULATED))
+    assert talk.device.talk.requester is None
 
 
 def test_a_requester_without_a_certificate_is_not_challenged() -> None:

@@ -13,14 +13,13 @@ import pytest
 from cmakeys.emulator.line import Seat
 from cmakeys.emulator.server import Server
 from cmakeys.emulator.session_settings import SessionSettings
-from cmakeys.errors import Temporary
 from cmakeys.spdm.codes import Capability
 from cmakeys.spdm.effects import Flow
 from cmakeys.spdm.handshake import SessionPlan, key_exchange
 from cmakeys.spdm.requester import Requester
 from cmakeys.spdm.secured import Binding
 from cmakeys.spdm.session import Session
-from cmakeys.transports.base import Deadline, Transport
+from cmakeys.transports.base import Deadline, Transport, TransportClosed
 from cmakeys.transports.connect import open_transport
 from cmakeys.transports.drive import drive
 from cmakeys.transports.emulator_socket import HEADER, Command, SocketFrame
@@ -91,7 +90,7 @@ def test_a_record_of_no_session_ends_the_connection() -> None:
     with guest(Seat(session_device()), Binding.PCI_DOE) as one:
         session = one.open()
         one.run(one.requester.connect())
-        with pytest.raises(Temporary):
+        with pytest.raises(TransportClosed):
             one.run(session.protect(session.requester.digests()))
 
 

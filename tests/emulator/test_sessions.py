@@ -12,8 +12,9 @@ from cmakeys.emulator.settings import MultiKey
 from cmakeys.spdm.agreement import SUPPORTED_DHE, SUPPORTED_KEM
 from cmakeys.spdm.algorithms import Aead, Dhe, Kem
 from cmakeys.spdm.codes import Capability, ErrorCode, KeyOperation, RequestCode, ResponseCode, SummaryHash, Version
-from cmakeys.spdm.effects import DeviceRefused
-from cmakeys.spdm.handshake import PreSharedKey
+from cmakeys.spdm.effects import DeviceRefused, Send
+from cmakeys.spdm.handshake import PreSharedKey, key_exchange, psk_exchange
+from cmakeys.spdm.messages.encapsulated import DeliverEncapsulatedResponse
 from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.messages.finish import push_finish_start
 from cmakeys.spdm.messages.header import push_header
@@ -21,7 +22,7 @@ from cmakeys.spdm.messages.opaque import SecuredVersion
 from cmakeys.spdm.messages.version import GetVersion
 from cmakeys.spdm.offer import Offer
 from cmakeys.spdm.schedule import TrafficSecret
-from cmakeys.spdm.secured import SUPPORTED_AEAD, Binding, SessionType
+from cmakeys.spdm.secured import MAX_APPLICATION, SUPPORTED_AEAD, Binding, Opener, Sealer, SessionType
 from cmakeys.spdm.session import Session
 from cmakeys.spdm.signing import verify_statement
 from cmakeys.spdm.states import State
@@ -76,11 +77,16 @@ def raw(talk: Talk, message: bytes) -> ErrorResponse:
     return ErrorResponse.pull(Reader(talk.line.carry(message, secured=False), "ERROR"))
 
 
-def raw_inside(talk: Talk, session: Session, message: bytes) -> ErrorResponse:
-    """The ERROR that answers a message in a session, whatever the requester thinks of sending it."""
+def raw_answer(talk: Talk, session: Session, message: bytes) -> bytes:
+    """What answers a message in a session, whatever the requester thinks of sending it."""
     record = session._sealer.seal(session.channel.binding.wrap(message))
     answer = session._opener.open(talk.line.carry(record, secured=True)).application
-    return ErrorResponse.pull(Reader(session.channel.binding.unwrap(answer), "ERROR"))
+    return session.channel.binding.unwrap(answer)
+
+
+def raw_inside(talk: Talk, session: Session, message: bytes) -> ErrorResponse:
+    """The ERROR that answers a message in a session."""
+    return ErrorResponse.pull(Reader(raw_answer(talk, session, message), "ERROR"))
 
 
 # -- KEY_EXCHANGE ----------------------------------------------------------------------------------------------------
@@ -288,8 +294,10 @@ def test_a_new_get_version_ends_every_session() -> None:
     talk = converse(session_device())
     session = talk.open().session
     record = session._sealer.seal(push_header(Version.V12, RequestCode.GET_DIGESTS))
+    (ours,) = talk.device.talk.sessions.all()
     talk.line.carry(GetVersion().push(), secured=False)
     assert talk.device.respond(record, secured=True) is None
+    assert ours.over
 
 
 @pytest.mark.parametrize("clear", [False, True])
@@ -400,6 +408,23 @@ def test_with_nothing_to_ask_the_device_says_so(version: Version, code: ErrorCod
     assert raw_inside(talk, session, delivered).code == ErrorCode.UNEXPECTED_REQUEST
 
 
+@pytest.mark.parametrize("refusal", [True, False])
+def test_a_requester_that_will_not_update_keeps_the_key(refusal: bool) -> None:
+    talk = converse(session_device(), offer(Capability.ENCAP))
+    session = talk.open().session
+    talk.device.request_key_update()
+    question = raw_answer(talk, session, push_header(Version.V12, RequestCode.GET_ENCAPSULATED_REQUEST))
+    said = ErrorResponse(Version.V12, ErrorCode.BUSY).push()
+    if not refusal:
+        said = push_header(Version.V12, ResponseCode.KEY_UPDATE_ACK, question[6], question[7] ^ 1)
+    answer = raw_answer(talk, session, DeliverEncapsulatedResponse(Version.V12, 1, said).push())
+    expected = ResponseCode.ENCAPSULATED_RESPONSE_ACK if refusal else ResponseCode.ERROR
+    assert answer[1] == expected
+    assert answer[2] == (0 if refusal else ErrorCode.INVALID_RESPONSE_CODE)
+    assert talk.device.talk.sessions.all()[0].talk.interview is None
+    talk.inside(session, session.requester.digests())
+
+
 # -- application data ------------------------------------------------------------------------------------------------
 
 
@@ -459,6 +484,51 @@ def test_a_finish_with_nothing_to_finish_is_unexpected() -> None:
     session = talk.open().session
     assert raw(talk, finish).code == ErrorCode.UNEXPECTED_REQUEST
     assert raw_inside(talk, session, finish).code == ErrorCode.UNEXPECTED_REQUEST
+
+
+def handshaking(talk: Talk, device_session: OpenSession, message: bytes) -> bytes:
+    """What answers a message that is sent with the keys of a handshake."""
+    channel, secrets = device_session.channel, device_session._secrets
+    record = Sealer(channel, secrets.request.keys(channel.aead)).seal(channel.binding.wrap(message))
+    answer = talk.device.respond(record, secured=True)
+    assert answer is not None
+    return channel.binding.unwrap(Opener(channel, secrets.response.keys(channel.aead)).open(answer).application)
+
+
+def test_a_finish_in_the_clear_is_not_taken_in_a_record() -> None:
+    talk = converse(session_device(SessionSettings(clear_handshake=True)), offer(CLEAR))
+    assert talk.key is not None
+    finish = talk.line.until(key_exchange(talk.requester, talk.plan(), talk.key), RequestCode.FINISH)
+    (ours,) = talk.device.talk.sessions.all()
+    assert handshaking(talk, ours, finish)[2] == ErrorCode.UNEXPECTED_REQUEST
+    assert talk.line.carry(finish, secured=False)[1] == ResponseCode.FINISH_RSP
+
+
+def test_each_kind_of_session_is_finished_in_its_own_way() -> None:
+    settings = SessionSettings(clear_handshake=True, psk=PskSupport.WITH_CONTEXT)
+    talk = converse(session_device(settings), offer(CLEAR))
+    assert talk.key is not None
+    finish = talk.line.until(key_exchange(talk.requester, talk.plan(), talk.key), RequestCode.FINISH)
+    (by_exchange,) = talk.device.talk.sessions.all()
+    psk_finish = push_header(Version.V12, RequestCode.PSK_FINISH) + bytes(48)
+    assert handshaking(talk, by_exchange, psk_finish)[2] == ErrorCode.UNEXPECTED_REQUEST
+    flow = psk_exchange(talk.requester, talk.plan(1), PSK)
+    first = next(flow)
+    assert isinstance(first, Send)
+    flow.send(talk.line.carry(first.message, secured=False))
+    by_psk = talk.device.talk.sessions.all()[-1]
+    assert by_psk.psk
+    assert talk.line.carry(finish, secured=False)[1] == ResponseCode.FINISH_RSP, "the one by key exchange is meant"
+    assert handshaking(talk, by_psk, finish)[2] == ErrorCode.UNEXPECTED_REQUEST
+
+
+def test_a_message_of_a_session_fits_a_record() -> None:
+    large = replace(offer(), data_transfer_size=0x30000)
+    talk = converse(session_device(data_transfer_size=0x28000), large)
+    talk.open()
+    (ours,) = talk.device.talk.sessions.all()
+    assert talk.device.talk.transfer_size() == 0x28000
+    assert ours.talk.transfer_size() == MAX_APPLICATION - 4
 
 
 def test_the_negotiated_state_cannot_be_cleared_where_none_is_kept() -> None:
