@@ -200,8 +200,8 @@ DRACUT_TMPDIR=$FAKE/tmp
 moddir=${0%/*}
 """
 MKINITCPIO = """
-error() { echo "error: $*"; }
-warning() { echo "warning: $*"; }
+error() { printf "$@"; }
+warning() { printf "$@"; }
 add_binary() { echo "binaries: $*"; }
 add_runscript() { echo "runscript"; }
 add_file() { mkdir -p "$initdir${2%/*}" && cp --preserve=mode "$1" "$initdir$2"; }
@@ -252,7 +252,7 @@ def test_what_bake_refuses_is_said_and_ends_nothing(generator: Generator, build:
     assert run.returncode == 0
     said = run.stdout + run.stderr
     assert "no roots for PCIe devices" in said
-    assert "exit status 8" in said or generator is Generator.MKINITCPIO
+    assert "exit status 8" in said
     assert not (build.initrd / LOADER).exists()
     assert "--required" not in build.baked
     assert build.leaves_nothing()
