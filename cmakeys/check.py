@@ -67,12 +67,18 @@ class Target:
     enrolled: EnrolledDevice | None = None
 
 
+def enrolled_values(device: EnrolledDevice) -> ReferenceValues | None:
+    """The reference values that a device's enrolment took; None for one that had no signed measurements then."""
+    return ReferenceValues(device.measurements) if device.measurements else None
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What every device of one run is held against. `now` is the aware time of the whole run, `timeout` seconds.
 
     `reach` opens a way to an address within a deadline. `recorded` is the newest thing that this machine has recorded,
-    `revocation` every revocation list and response at hand. `kernel` is asked about each device's chain. `budget` is
+    `revocation` every revocation list and response at hand. `kernel` is asked about each device's chain, and
+    `references` for the reference values of an enrolled one. `budget` is
     the seconds that the whole run may take, None for as long as its devices do; in what is left of them, those that
     were not reached are asked again after the waits of `rounds`, by `pause`. `until` is when the budget is spent.
     """
@@ -86,6 +92,7 @@ class Conditions:
     recorded: Recorded | None = None
     revocation: RevocationRecords = field(default_factory=RevocationRecords)
     kernel: Witness = no_witness
+    references: Callable[[EnrolledDevice], ReferenceValues | None] = enrolled_values
     budget: float | None = None
     rounds: Backoff = field(default_factory=lambda: Backoff(attempts=1000, first=1.0, longest=60.0))
     pause: Callable[[float], None] = time.sleep
@@ -245,7 +252,7 @@ def judge(evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Condi
         conditions.policy,
         now=conditions.now,
         enrolment=enrolment_of(enrolled) if enrolled else None,
-        reference=ReferenceValues(enrolled.measurements) if enrolled and enrolled.measurements else None,
+        reference=conditions.references(enrolled) if enrolled else None,
         facts=facts,
         recorded=conditions.recorded,
         revocation=conditions.revocation,
@@ -323,6 +330,9 @@ def check_device(target: Target, conditions: Conditions, judge: Judge = judge) -
         return CheckResult(target, judgement, asked.evidence, asked.trouble)
     except Unsupported as problem:
         verdict = _no_step(target, conditions, Outcome.UNSUPPORTED, problem.message, problem.hint)
+    except EnvironmentProblem as problem:  # of this machine's own files, such as reference values
+        reason = f"could not find out: {problem}"
+        verdict = _no_step(target, conditions, Outcome.UNREACHABLE, reason, problem.hint)
     except Exception as error:  # a thread's exception would end the whole run
         reason = f"could not find out: {type(error).__name__}: {error}"
         verdict = _no_step(

@@ -137,6 +137,8 @@ def check(
         from cmakeys.devices.register import Register
         from cmakeys.errors import CmakeysError, from_oserror
         from cmakeys.grace import Grace
+        from cmakeys.measuring import remember_versions
+        from cmakeys.references import ReferenceStore
         from cmakeys.reports.standing import unfinished_text
         from cmakeys.running import Run, alone
         from cmakeys.standing import findings, history, remembered
@@ -170,6 +172,7 @@ def check(
                     _keep(out, lambda: register.record(history(found), settings.retention))
                     _keep(out, lambda: meet(register, around))
                     _keep(out, lambda: keep_evidence(settings, state, around.results, found))
+                    _keep(out, lambda: remember_versions(ReferenceStore(state), around.results, held_against))
                 if not dry_run:
                     _keep(out, lambda: write_log(log, sysroot, found, run.unfinished))
                 if folder is not None and keeps:

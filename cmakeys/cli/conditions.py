@@ -11,6 +11,7 @@ from cmakeys.check import Conditions
 from cmakeys.cli.options import state_directory
 from cmakeys.clock import newest_record
 from cmakeys.config import load_config
+from cmakeys.references import ReferenceStore
 from cmakeys.revocation.store import RevocationStore, read_file, records
 from cmakeys.roots.store import RootStore
 from cmakeys.verify.policy import KernelViewRule, Policy
@@ -43,6 +44,7 @@ def conditions(
         recorded=newest_record(state),
         revocation=RevocationStore(sysroot, state).load() + records([read_file(path) for path in revocation_files]),
         kernel=kernel_witness(rootset, policy.kernel_view),
+        references=ReferenceStore(state).values,
     )
 
 

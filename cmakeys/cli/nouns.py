@@ -53,6 +53,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("devices", "cmakeys.cli.devices", "Enrol devices, so that a check can say whether they are still the same."),
     Noun("check", "cmakeys.cli.check", "Check devices against their roots and their enrolment.", verbs=False),
     Noun("history", "cmakeys.cli.history", "Look back at what the checks have found, by device or by run."),
+    Noun("measure", "cmakeys.cli.measure", "Show what devices measure, and hold it against reference values."),
     Noun("schedule", "cmakeys.cli.schedule", "Have the checks run by themselves, by systemd or by cron."),
     Noun("policy", "cmakeys.cli.policy", "Say which devices get no driver before they are trusted."),
     Noun("evidence", "cmakeys.cli.evidence", "Keep what a device said, look at it, and judge it again anywhere."),

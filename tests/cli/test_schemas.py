@@ -231,6 +231,13 @@ def removed(stage: Stage) -> Sequence[str]:
     return stage.sysroot
 
 
+def snapshot_taken(stage: Stage) -> Sequence[str]:
+    """A device whose reference is another one than that of its enrolment."""
+    arguments = ("gpu0", *stage.enrolled())
+    assert stage.machine.run("measure", "snapshot", "gpu0").code == 0
+    return arguments
+
+
 def no_journal(stage: Stage) -> Sequence[str]:
     """A journal whose place something else has taken."""
     (stage.folder / "var/lib/cmakeys/journal.jsonl").mkdir(parents=True)
@@ -365,6 +372,12 @@ SUCCESSES: Mapping[str, Arguments] = {
     "devices-show": lambda stage: ("gpu0", *stage.enrolled()),
     "devices-forget": lambda stage: ("gpu0", "--yes", *stage.enrolled()),
     "devices-move": lambda stage: ("gpu0", stage.url, *stage.enrolled()),
+    "measure-get": lambda stage: (stage.url, *stage.trusting()),
+    "measure-compare": lambda stage: ("gpu0", *stage.enrolled()),
+    "measure-show": lambda stage: ("gpu0", *stage.enrolled()),
+    "measure-snapshot": lambda stage: ("gpu0", *stage.enrolled()),
+    "measure-accept": lambda stage: ("gpu0", "--all", "--reason", "x", *stage.enrolled()),
+    "measure-undo": snapshot_taken,
     "history-show": lambda stage: ("gpu0", "--news", *stage.enrolled()),
     "history-runs": Stage.enrolled,
     "history-vacuum": Stage.enrolled,
@@ -440,6 +453,12 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "devices-show": (3, lambda stage: ("gpu1", *stage.enrolled())),
     "devices-forget": (8, lambda stage: ("gpu0", *stage.enrolled())),
     "devices-move": (3, lambda stage: ("gpu1", stage.url, *stage.enrolled())),
+    "measure-get": (3, lambda stage: (str(stage.folder / "none"), *stage.sysroot)),
+    "measure-compare": (2, lambda stage: (stage.url, *stage.trusting())),
+    "measure-show": (3, lambda stage: ("gpu1", *stage.enrolled())),
+    "measure-snapshot": (3, lambda stage: ("gpu1", *stage.enrolled())),
+    "measure-accept": (2, lambda stage: ("gpu0", "--reason", "x", *stage.enrolled())),
+    "measure-undo": (3, lambda stage: ("gpu0", *stage.enrolled())),
     "history-show": (3, lambda stage: ("gpu1", *stage.enrolled())),
     "history-runs": (2, lambda stage: ("--outcome", "odd", *stage.enrolled())),
     "history-vacuum": (2, misconfigured),
