@@ -128,6 +128,8 @@ def _run(case: Case) -> tuple[Step, ...]:
         done[number] = _forced(case, number) or _blocked(case, number, done) or step(case)
     before = tuple(done.values())
     done[14] = kernel_step.step_14(case, before, healthy=lambda: _conclude(case, before)[0].healthy)
+    if case.facts.violation is None:
+        return tuple(done.values())
     return tuple(_name_the_cause(case, step) for step in done.values())
 
 

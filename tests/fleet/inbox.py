@@ -19,7 +19,7 @@ VENDORS = ("Acme", "Initech", "Umbrella")
 
 
 @cache
-def vendors(key_type: KeyType = KeyType.ECDSA_P384) -> tuple[VendorAuthority, ...]:
+def vendors(key_type: KeyType) -> tuple[VendorAuthority, ...]:
     return tuple(VendorAuthority.create(name, key_type) for name in VENDORS)
 
 

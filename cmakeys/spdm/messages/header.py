@@ -57,13 +57,18 @@ def pull_header(reader: Reader, code: RequestCode | ResponseCode) -> Header:
 
 def peek_header(data: bytes, reader: Reader | None = None) -> Header:
     """The header of any message; an unknown version byte is an error."""
-    reader = reader or Reader(data, "message")
+    version = peek_version(data, reader or Reader(data, "message"))
+    return Header(version, data[1], data[2], data[3])
+
+
+def peek_version(data: bytes, reader: Reader) -> Version:
+    """The version of any message, which has a header at least; an unknown version byte is an error."""
     if len(data) < HEADER_LENGTH:
         raise reader.fail(f"{len(data)} bytes are no SPDM message")
     version = _VERSIONS.get(data[0])
     if version is None:
         raise reader.fail(f"unknown SPDM version byte {data[0]:#04x}")
-    return Header(version, data[1], data[2], data[3])
+    return version
 
 
 def push_header(version: Version, code: RequestCode | ResponseCode, param1: int = 0, param2: int = 0) -> bytes:
