@@ -37,7 +37,7 @@ from cmakeys.spdm.messages.certificates import (
 from cmakeys.spdm.messages.challenge import Challenge, ChallengeAuth
 from cmakeys.spdm.messages.endpoint_info import EndpointInfo, GetEndpointInfo
 from cmakeys.spdm.messages.error import ErrorResponse
-from cmakeys.spdm.messages.header import Layout, peek_header
+from cmakeys.spdm.messages.header import Layout, peek_version
 from cmakeys.spdm.messages.measurements import GetMeasurements, MeasurementBlock, Measurements
 from cmakeys.spdm.messages.negotiation import Algorithms, NegotiateAlgorithms
 from cmakeys.spdm.messages.version import VersionResponse
@@ -193,13 +193,13 @@ class Connection:
         reader = Reader(response, name)
         self.exchanges.append(Exchange(request, response))
         try:
-            header = peek_header(response[:4], reader)
-            if header.code == ResponseCode.ERROR:
+            version = peek_version(response, reader)
+            if response[1] == ResponseCode.ERROR:
                 return self._observe_error(code, request, response)
-            self._check_version_byte(code, header.version)
+            self._check_version_byte(code, version)
             observer = self._OBSERVERS.get(code)
             if observer is None:
-                _check_pair(code, header.code)
+                _check_pair(code, response[1])
                 return None
             answer = observer(self, request, reader)
         except WireError as error:
@@ -219,14 +219,15 @@ class Connection:
         try:
             code = REQUESTS[request[1]]
             reader = Reader(request, REQUEST_NAMES[code])
-            header = peek_header(request[:4], reader)
+            version = peek_version(request, reader)
             if code in REQUEST_CODECS:
                 pull_again(REQUEST_CODECS[code], reader)
                 request = reader.consumed()
             if code == RequestCode.GET_VERSION:
-                self._reset()
-            elif self.version is not None and header.version != self.version:
-                raise reader.fail(f"version byte {header.version} on a connection of version {self.version}")
+                if self.exchanges:
+                    self._reset()
+            elif self.version is not None and version != self.version:
+                raise reader.fail(f"version byte {version} on a connection of version {self.version}")
             return code, request, after(self.state, code)
         except (WireError, IllegalRequest, LookupError) as error:
             raise ProtocolViolation(
