@@ -37,6 +37,7 @@ _FILES = {
     "initramfs-hook": "etc/initramfs-tools/hooks/cma-standin",
     "initramfs-script": "etc/initramfs-tools/scripts/init-top/00-cma-standin",
     "dracut-module.sh": f"{_DRACUT}/module-setup.sh",
+    "dracut-hook.sh": f"{_DRACUT}/cma-standin.sh",
     "cma-standin.service": f"{_DRACUT}/cma-standin.service",
     "cmakeys": "usr/bin/cmakeys",
 }

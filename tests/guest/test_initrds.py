@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,16 +20,24 @@ from tests.guest.system import System, copied
 from tests.guest.test_image import ACME, MODERN, OTHER, before_the_first_driver, in_cma, log
 from tests.guest.trust import trust
 
-MAKE = {
-    Generator.INITRAMFS_TOOLS: ("mkinitramfs", "-o", "/boot/initrd"),
-    Generator.DRACUT: ("dracut", "--no-hostonly", "--drivers", "nvme ext4", "/boot/initrd", "--kver"),
-}
-each_generator = pytest.mark.parametrize("generator", MAKE, ids=lambda one: one.value)
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """A command that makes an initrd, to which the kernel's release is added."""
+
+    generator: Generator
+    command: tuple[str, ...]
+
+
+_DRACUT = ("dracut", "--no-hostonly", "--drivers", "nvme ext4", "/boot/initrd")
+INITRAMFS_TOOLS = Maker(Generator.INITRAMFS_TOOLS, ("mkinitramfs", "-o", "/boot/initrd"))
+DRACUT = Maker(Generator.DRACUT, (*_DRACUT, "--kver"))
+DRACUT_ALONE = Maker(Generator.DRACUT, (*_DRACUT, "--omit", "systemd systemd-initrd dracut-systemd", "--kver"))
 
 
 @contextmanager
-def hooked(roots: Mapping[str, Certificate], generator: Generator, *options: str) -> Iterator[System]:
-    """A system that trusts these roots and has the hook for one generator."""
+def hooked(roots: Mapping[str, Certificate], maker: Maker, *options: str) -> Iterator[System]:
+    """A system that trusts these roots and has the hook for what makes the initrd."""
     if reason := why_not():
         pytest.skip(reason)
     with copied(kit().system) as system:
@@ -38,16 +47,18 @@ def hooked(roots: Mapping[str, Certificate], generator: Generator, *options: str
             pem.write_bytes(render_pem(certificate))
             words = ("roots", "add", str(pem), "--name", name, "--fingerprint", certificate.fingerprint)
             assert main([*words, *sysroot]) == 0
-        assert main(["image", "hooks", "install", "--for", generator.value, *options, *sysroot]) == 0
+        assert main(["image", "hooks", "install", "--for", maker.generator.value, *options, *sysroot]) == 0
         yield system
 
 
-@each_generator
+@pytest.mark.parametrize(
+    "maker", [INITRAMFS_TOOLS, DRACUT, DRACUT_ALONE], ids=["initramfs-tools", "dracut", "dracut-without-systemd"]
+)
 def test_the_roots_are_there_before_the_first_driver(
-    generator: Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with hooked({"acme": ACME, "other": OTHER}, generator) as system:
-        made = system.attempt(*MAKE[generator], system.release)
+    with hooked({"acme": ACME, "other": OTHER}, maker) as system:
+        made = system.attempt(*maker.command, system.release)
         assert made.returncode == 0, made.stdout
         initrd = tmp_path / "initrd"
         initrd.write_bytes((system.tree / "boot/initrd").read_bytes())
@@ -69,19 +80,19 @@ def test_the_roots_are_there_before_the_first_driver(
         assert not [line for line in log(guest) if line.startswith("not loaded")]
 
 
-@each_generator
-def test_what_bake_refuses_is_said_and_the_initrd_is_made_without_roots(generator: Generator) -> None:
-    with hooked({"acme": ACME, "modern": MODERN}, generator) as system:
-        made = system.attempt(*MAKE[generator], system.release)
+@pytest.mark.parametrize("maker", [INITRAMFS_TOOLS, DRACUT], ids=["initramfs-tools", "dracut"])
+def test_what_bake_refuses_is_said_and_the_initrd_is_made_without_roots(maker: Maker) -> None:
+    with hooked({"acme": ACME, "modern": MODERN}, maker) as system:
+        made = system.attempt(*maker.command, system.release)
         assert made.returncode == 0, made.stdout
         assert "modern: no kernel loads it" in made.stdout
         assert "this initrd has no roots for PCIe devices: baking them failed with exit status 8" in made.stdout
         assert main(["image", "inspect", str(system.tree / "boot/initrd")]) == 3, "nothing was baked"
 
 
-@each_generator
-def test_no_initrd_is_made_without_roots_that_are_required(generator: Generator) -> None:
-    with hooked({"acme": ACME, "modern": MODERN}, generator, "--required") as system:
-        made = system.attempt(*MAKE[generator], system.release)
+@pytest.mark.parametrize("maker", [INITRAMFS_TOOLS, DRACUT], ids=["initramfs-tools", "dracut"])
+def test_no_initrd_is_made_without_roots_that_are_required(maker: Maker) -> None:
+    with hooked({"acme": ACME, "modern": MODERN}, maker, "--required") as system:
+        made = system.attempt(*maker.command, system.release)
         assert made.returncode != 0, made.stdout
         assert "baking them failed with exit status 8, and the roots for PCIe devices are required" in made.stdout

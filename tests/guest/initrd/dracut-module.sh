@@ -7,13 +7,17 @@ check() {
 }
 
 depends() {
-    echo systemd
+    return 0
 }
 
 install() {
     inst_simple /standin/cma_standin.ko
     inst_multiple insmod
-    inst_simple "$moddir/cma-standin.service" "$systemdsystemunitdir/cma-standin.service"
-    mkdir -p "$initdir$systemdsystemunitdir/sysinit.target.wants"
-    ln -s ../cma-standin.service "$initdir$systemdsystemunitdir/sysinit.target.wants/"
+    if dracut_module_included systemd; then
+        inst_simple "$moddir/cma-standin.service" "$systemdsystemunitdir/cma-standin.service"
+        mkdir -p "$initdir$systemdsystemunitdir/sysinit.target.wants"
+        ln -s ../cma-standin.service "$initdir$systemdsystemunitdir/sysinit.target.wants/"
+    else
+        inst_hook cmdline 01 "$moddir/cma-standin.sh"
+    fi
 }
