@@ -25,6 +25,9 @@ from cmakeys.x509.identity import PciIdentity
 
 SCHEMA = "cmakeys/evidence/1"
 MAX_FILE_SIZE = 64 * 1024 * 1024
+MAX_COMMAS = 1_000_000
+"""In the whole file, for JSON of nothing but empty lists takes thirty times its size in memory."""
+
 MAX_EXCHANGES = 100_000
 MAX_MESSAGE_SIZE = 0x1000000
 MAX_CHAINS = 64
@@ -63,6 +66,8 @@ def decode(data: bytes, source: str) -> Evidence:
     """Read the bytes of a file named `source`. Raises `FieldProblem` for anything that `encode` does not write."""
     if len(data) > MAX_FILE_SIZE:
         raise FieldProblem(f"more than {MAX_FILE_SIZE >> 20} MiB", object=source)
+    if data.count(b",") > MAX_COMMAS:
+        raise FieldProblem("more values than any evidence has", object=source)
     fields = Fields(read_json(data, source), source)
     schema = fields.take("schema")
     if schema != SCHEMA:

@@ -74,6 +74,13 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
         archive.load(path)
 
 
+def test_json_that_would_grow_in_memory_is_not_parsed() -> None:
+    with pytest.raises(FieldProblem, match="more values"):
+        archive.decode(b"[" + b"[]," * (archive.MAX_COMMAS + 1) + b"[]]", "bomb")
+    with pytest.raises(FieldProblem, match="not JSON"):
+        archive.decode(b"[" * 1_000_000, "bomb")
+
+
 def test_save_and_load(tmp_path: Path) -> None:
     evidence, path = attest(), tmp_path / "device.json"
     archive.save(evidence, path)

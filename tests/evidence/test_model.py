@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from datetime import datetime
 
 import pytest
 from hypothesis import given
 
+from cmakeys.evidence.fields import time_text
 from cmakeys.evidence.model import Ending, EndingKind, Evidence, EvidenceKind
 from cmakeys.spdm.connection import Exchange
 from tests.evidence import strategies as s
@@ -50,3 +53,21 @@ def test_the_digest_changes_with_whatever_is_judged(one: Evidence) -> None:
     else:
         assert replace(one, report=one.report + b"\0").digest != one.digest
     assert replace(one, tool=one.tool + "x").digest == one.digest
+
+
+@given(s.evidence)
+def test_the_digest_is_that_of_one_json_list(one: Evidence) -> None:
+    parts = [
+        1,
+        one.device,
+        one.kind.value,
+        time_text(one.collected_at),
+        [[exchange.request.hex(), exchange.response.hex()] for exchange in one.exchanges],
+        [chain.hex() for chain in one.chains],
+        one.report.hex(),
+        [certificate.hex() for certificate in one.certificates],
+        one.identity.san_string() if one.identity else None,
+        one.expected_nonce.hex() if one.expected_nonce is not None else None,
+        [one.ending.kind.value, one.ending.message, one.ending.step, one.ending.hint],
+    ]
+    assert one.digest == hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
