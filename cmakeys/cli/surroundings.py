@@ -42,7 +42,8 @@ def look_around(
     if not wholly:
         return Surroundings(tuple(results))
     known = strangers(register.path)
-    around = look(places or (), results, register.devices(), known, conditions, jobs=DEFAULT_JOBS)
+    enrolled = [result.target.enrolled for result in results if result.target.enrolled is not None]
+    around = look(places or (), results, enrolled, known, conditions, jobs=DEFAULT_JOBS)
     return Surroundings(around.results, around.sightings if places is not None else None)
 
 

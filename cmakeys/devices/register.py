@@ -136,9 +136,13 @@ class Register:
             f"SELECT id, {_DEVICE_COLUMNS} FROM device {condition}",  # noqa: S608 (the condition is written above)
             values,
         ).fetchall()
-        return tuple(self._device(connection, number, row) for number, *row in rows)
+        parsed: dict[bytes, Certificate] = {}
+        return tuple(self._device(connection, number, row, parsed) for number, *row in rows)
 
-    def _device(self, connection: sqlite3.Connection, number: int, values: Sequence[object]) -> EnrolledDevice:
+    def _device(
+        self, connection: sqlite3.Connection, number: int, values: Sequence[object], parsed: dict[bytes, Certificate]
+    ) -> EnrolledDevice:
+        """One entry; a certificate that many devices have in their chains is parsed once, and kept in `parsed`."""
         name, address, slot, kind, pin, identity, *negotiated, root_name, root_sha256, note, enrolled_at = values
         certificates = connection.execute("SELECT der FROM certificate WHERE device = ? ORDER BY position", (number,))
         measurements = connection.execute(
@@ -150,7 +154,7 @@ class Register:
                 name=str(name),
                 address=str(address),
                 pin=Pin(PinKind(kind), str(pin)),
-                chain=tuple(Certificate.from_der(der, f"{self.path}, device {name}") for (der,) in certificates),
+                chain=tuple(self._certificate(der, f"{self.path}, device {name}", parsed) for (der,) in certificates),
                 enrolled_at=self._time(str(enrolled_at)),
                 identity=None if identity is None else PciIdentity.parse(str(identity)),
                 slot=slot if isinstance(slot, int) else None,
@@ -167,6 +171,11 @@ class Register:
                 object=str(self.path),
                 hint="put back a copy of the register, or take the device out with: cmakeys devices forget",
             ) from error
+
+    def _certificate(self, der: bytes, source: str, parsed: dict[bytes, Certificate]) -> Certificate:
+        if der not in parsed:
+            parsed[der] = Certificate.from_der(der, source)
+        return parsed[der]
 
     def _time(self, text: str) -> datetime:
         try:

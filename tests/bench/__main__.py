@@ -9,7 +9,7 @@ import sys
 
 from tests.bench import attestation, fleet, inbox, mailbox, startup, trust
 
-BENCHMARKS = (startup.ratios, attestation.ratios, fleet.ratios, inbox.ratios, mailbox.ratios, trust.ratios)
+BENCHMARKS = (startup.ratios, attestation.ratios, fleet.ratios, inbox.ratios, mailbox.ratios, trust.ratios, nights.ratios)
 
 
 def main() -> int:

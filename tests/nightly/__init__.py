@@ -1,0 +1,1 @@
+"""A year of nights over a fleet of emulated devices."""
