@@ -7,9 +7,17 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import attestation, fleet, inbox, mailbox, startup, trust
+from tests.bench import attestation, fleet, inbox, mailbox, nights, startup, trust
 
-BENCHMARKS = (startup.ratios, attestation.ratios, fleet.ratios, inbox.ratios, mailbox.ratios, trust.ratios, nights.ratios)
+BENCHMARKS = (
+    startup.ratios,
+    attestation.ratios,
+    fleet.ratios,
+    inbox.ratios,
+    mailbox.ratios,
+    trust.ratios,
+    nights.ratios,
+)
 
 
 def main() -> int:
