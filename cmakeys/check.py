@@ -44,6 +44,7 @@ from cmakeys.verify.observation import Observation, observe
 from cmakeys.verify.policy import Policy
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.review import review
+from cmakeys.verify.tcb_comparison import known_tcb
 from cmakeys.verify.verdict import STEP_TITLES, Outcome, Step, StepOutcome, Verdict
 from cmakeys.verify.verifier import verify
 from cmakeys.witness import Witness, no_witness
@@ -69,7 +70,7 @@ class Target:
 
 def enrolled_values(device: EnrolledDevice) -> ReferenceValues | None:
     """The reference values that a device's enrolment took; None for one that had no signed measurements then."""
-    return ReferenceValues(device.measurements) if device.measurements else None
+    return ReferenceValues(device.measurements, tcb=known_tcb(device.chain)) if device.measurements else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from cmakeys.verify.comparison import Comparison, Match, compare, latest_by_inde
 from cmakeys.verify.facts import Facts
 from cmakeys.verify.measurement_rules import RuleKind, Rules, rules_for
 from cmakeys.verify.review import review
+from cmakeys.verify.tcb_comparison import known_tcb, tcb_lower
 from cmakeys.verify.verdict import Outcome, StepOutcome, Verdict
 from cmakeys.verify.verifier import verify
 
@@ -153,6 +154,17 @@ def refuse_going_down(name: str, lines: Sequence[Comparison]) -> None:
             )
 
 
+def refuse_certified_going_down(name: str, reference: Reference | None, found: Measured, rules: Rules) -> None:
+    """Raise `Refused` where certificates tell of a lower secure version number than the reference, by the policy."""
+    expected = (reference.values.tcb if reference else None) or ()
+    for what in tcb_lower(expected, known_tcb(found.facts.certificates), rules.tcb):
+        raise Refused(
+            f"the secure version number went down: {what}",
+            object=name,
+            hint="older firmware is back, holes included; if that is meant, enrol the device again",
+        )
+
+
 def accepted(
     name: str, reference: Reference, lines: Sequence[Comparison], indices: Sequence[int] | None
 ) -> tuple[tuple[MeasurementBlock, ...], tuple[Comparison, ...]]:
@@ -188,14 +200,12 @@ def would_go_down(
 
 def remember_versions(store: ReferenceStore, results: Iterable[CheckResult], conditions: Conditions) -> None:
     """Keep the secure version numbers that rose on devices that a run found good; raises what writing does."""
-    if not any(
-        rule.kind is RuleKind.MONOTONE for _, rules in conditions.policy.measurements for _, rule in rules.by_index
-    ):
-        return
     for result in results:
         good = result.verdict.outcome in (Outcome.TRUSTED, Outcome.DEGRADED)
         compared = result.verdict.step(13).outcome is StepOutcome.PASSED
         if result.target.enrolled is None or result.evidence is None or not (good and compared):
             continue
         rules = rules_for(conditions.policy.measurements, result.verdict.root)
-        store.remember(result.target.enrolled, review(result.evidence).blocks, rules)
+        if rules.tcb is RuleKind.MONOTONE or any(rule.kind is RuleKind.MONOTONE for _, rule in rules.by_index):
+            facts = review(result.evidence)
+            store.remember(result.target.enrolled, facts.blocks, known_tcb(facts.certificates), rules)

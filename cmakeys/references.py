@@ -28,9 +28,10 @@ from cmakeys.files import make_folder, write_whole
 from cmakeys.lock import exclusive
 from cmakeys.roots.journal import Journal
 from cmakeys.spdm.messages.measurements import MeasurementBlock
-from cmakeys.verify.comparison import Match, compare, raised
 from cmakeys.verify.measurement_rules import Rules
 from cmakeys.verify.reference import ReferenceValues
+from cmakeys.verify.tcb_comparison import known_tcb
+from cmakeys.x509.tcb import ChainTcb
 
 SCHEMA = "cmakeys/reference/1"
 FOLDER = "references"
@@ -78,7 +79,8 @@ def enrolled_reference(device: EnrolledDevice) -> Reference | None:
     """The reference that the enrolment took; None for a device that had no signed measurements then."""
     if not device.measurements:
         return None
-    return Reference(ReferenceValues(device.measurements), Provenance("enrolment", device.enrolled_at))
+    values = ReferenceValues(device.measurements, tcb=known_tcb(device.chain))
+    return Reference(values, Provenance("enrolment", device.enrolled_at))
 
 
 class ReferenceStore:
@@ -135,9 +137,9 @@ class ReferenceStore:
         with self._writing():
             stored = self._changed(device)
             before, *rest = stored.previous
-            blocks = raised(before.values.blocks, stored.current.values.blocks, rules)
+            values = before.values.raised(stored.current.values.blocks, stored.current.values.tcb, rules)
             detail = f"back to {before.provenance.action}"
-            back = Reference(replace(before.values, blocks=blocks), before.provenance)
+            back = Reference(values, before.provenance)
             after = replace(stored, current=back, previous=tuple(rest))
             self._commit(device, after, detail, provenance)
         return after
@@ -156,17 +158,19 @@ class ReferenceStore:
             )
         return stored
 
-    def remember(self, device: EnrolledDevice, measured: Sequence[MeasurementBlock], rules: Rules) -> bool:
+    def remember(
+        self, device: EnrolledDevice, measured: Sequence[MeasurementBlock], tcb: Sequence[ChainTcb], rules: Rules
+    ) -> bool:
         """Keep the secure version numbers that rose; whether any did. For measurements that were found good only."""
         reference = self.reference(device)
-        if reference is None or not _rose(reference, measured, rules):
+        if reference is None or reference.values.raised(measured, tcb, rules) == reference.values:
             return False
         with self._writing():
             reference = self.reference(device)
-            if reference is None or not _rose(reference, measured, rules):
+            if reference is None:
                 return False
+            values = reference.values.raised(measured, tcb, rules)
             stored = self.load(device) or Stored(device.name, device.enrolled_at, reference)
-            values = replace(reference.values, blocks=raised(reference.values.blocks, measured, rules))
             self._write(device, replace(stored, current=replace(reference, values=values)))
         return True
 
@@ -203,10 +207,6 @@ class ReferenceStore:
                 yield
         finally:
             os.close(descriptor)
-
-
-def _rose(reference: Reference, measured: Sequence[MeasurementBlock], rules: Rules) -> bool:
-    return any(line.match is Match.RISEN for line in compare(reference.values.blocks, measured, rules))
 
 
 def _encode(stored: Stored) -> bytes:

@@ -80,6 +80,7 @@ def compare(
         from cmakeys.errors import ExitCode, NotFound, UsageProblem
         from cmakeys.measuring import against, insist, measured, policy_rules
         from cmakeys.references import ReferenceStore
+        from cmakeys.reports.layout import wrap
         from cmakeys.reports.measure import (
             COMPARE_HEADER,
             comparison_data,
@@ -104,23 +105,29 @@ def compare(
         origin = enrolled if source in (enrolled.name, enrolled.address) else None
         found = measured(_evidence(source, origin, chain, held_against), enrolled, held_against)
         insist(found, what="not compared")
-        lines = against(found, reference, policy_rules(found, held_against))
+        rules = policy_rules(found, held_against)
+        lines = against(found, reference, rules)
+        certified = reference.values.tcb_differences(found.facts.certificates, rules)
         differing = [line for line in lines if not line.match.good]
         out.data = {
             "device": enrolled.name,
             "provenance": provenance_data(reference),
             "evidence": found.evidence.digest,
-            "differences": len(differing),
+            "differences": len(differing) + len(certified),
             "measurements": comparison_data(lines),
+            "tcb": list(certified),
         }
         for line in provenance_lines(reference):
             out.show(line.text)
         out.table(COMPARE_HEADER, comparison_rows(lines))
-        if differing:
+        for text in certified:
+            for part in wrap(text, "", "  "):
+                out.show(part, tone=Tone.BAD)
+        if differing or certified:
             out.exit_code = ExitCode.FAILED
             out.show(f"{enrolled.name}: {len(differing)} of {len(lines)} measurements differ", tone=Tone.BAD)
-            indices = " ".join(f"--index {line.index}" for line in differing[:8])
-            out.show(f"after a known update: cmakeys measure accept {enrolled.name} {indices} --reason …")
+            chosen = [f"--index {line.index}" for line in differing[:8]] + (["--tcb"] if certified else [])
+            out.show(f"after a known update: cmakeys measure accept {enrolled.name} {' '.join(chosen)} --reason …")
         else:
             out.show(f"{enrolled.name}: {len(lines)} measurements are as they should be", tone=Tone.GOOD)
 

@@ -48,10 +48,11 @@ def snapshot(
         from cmakeys.cli.actor import actor
         from cmakeys.cli.conditions import conditions
         from cmakeys.errors import Refused
-        from cmakeys.measuring import policy_rules, refuse_going_down, would_go_down
+        from cmakeys.measuring import policy_rules, refuse_certified_going_down, refuse_going_down, would_go_down
         from cmakeys.references import Provenance, ReferenceStore
         from cmakeys.reports.measure import block_data, block_lines
         from cmakeys.verify.reference import ReferenceValues
+        from cmakeys.verify.tcb_comparison import known_tcb
 
         state = state_directory(sysroot, state_dir)
         held_against = conditions(sysroot, state_dir, timeout)
@@ -59,7 +60,10 @@ def snapshot(
         store = ReferenceStore(state)
         before = store.reference(device)
         rules = policy_rules(found, held_against)
-        differences = before.values.differences(found.blocks, rules) if before else ()
+        differences: tuple[str, ...] = ()
+        if before is not None:
+            certified = before.values.tcb_differences(found.facts.certificates, rules)
+            differences = (*before.values.differences(found.blocks, rules), *certified)
         out.data = {
             "device": device.name,
             "measurements": [block_data(block) for block in found.blocks],
@@ -70,6 +74,7 @@ def snapshot(
             for line in block_lines(block):
                 out.show(line.text)
         refuse_going_down(device.name, would_go_down(before, found.blocks, rules))
+        refuse_certified_going_down(device.name, before, found, rules)
         if differences and not replace:
             raise Refused(
                 f"it has a reference, from which {len(differences)} measurements differ: {differences[0]}",
@@ -82,7 +87,8 @@ def snapshot(
         origin = f"the snapshot of {held_against.now:%Y-%m-%d}"
         provenance = Provenance("snapshot", held_against.now, actor(), reason, found.evidence.digest)
         change = "; ".join(differences) or f"{len(found.blocks)} measurements"
-        store.change(device, ReferenceValues.of(found.blocks, origin), provenance, change)
+        values = ReferenceValues.of(found.blocks, origin, known_tcb(found.facts.certificates))
+        store.change(device, values, provenance, change)
         out.changed = True
         out.show(f"took {len(found.blocks)} measurements as the reference of {device.name}", tone=Tone.GOOD)
 
@@ -94,6 +100,9 @@ def accept(
         list[int] | None,
         typer.Option("--index", min=1, max=254, metavar="N", help="Accept this one; may be repeated."),
     ] = None,
+    tcb: Annotated[
+        bool, typer.Option("--tcb", help="Accept what the certificates say of firmware (DICE TcbInfo).")
+    ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Accept every difference.")] = False,
     timeout: TimeoutOption = None,
     sysroot: Sysroot = SYSTEM,
@@ -109,13 +118,14 @@ def accept(
         from cmakeys.cli.actor import actor
         from cmakeys.cli.conditions import conditions
         from cmakeys.errors import NotFound, UsageProblem
-        from cmakeys.measuring import accepted, against, policy_rules
+        from cmakeys.measuring import accepted, against, policy_rules, refuse_certified_going_down
         from cmakeys.references import Provenance, ReferenceStore
         from cmakeys.reports.measure import COMPARE_HEADER, comparison_data, comparison_rows
+        from cmakeys.verify.tcb_comparison import known_tcb
 
-        if bool(index) == everything:
+        if (bool(index) or tcb) == everything:
             raise UsageProblem(
-                "name what to accept by --index N, or say --all", hint="cmakeys measure compare shows it"
+                "name what to accept by --index N or --tcb, or say --all", hint="cmakeys measure compare shows it"
             )
         if not reason.strip():
             raise UsageProblem("a reason is needed", object="--reason", hint="as: --reason 'firmware 1.2.3, ticket 42'")
@@ -126,29 +136,40 @@ def accept(
         reference = store.reference(device)
         if reference is None:
             raise NotFound("there is no reference yet", object=name, hint="cmakeys measure snapshot takes one")
-        lines = against(found, reference, policy_rules(found, held_against))
+        rules = policy_rules(found, held_against)
+        lines = against(found, reference, rules)
         blocks, changed = accepted(name, reference, lines, None if everything else sorted(set(index or ())))
         left = [line for line in lines if not line.match.good and line not in changed]
+        certified = reference.values.tcb_differences(found.facts.certificates, rules)
+        takes_certified = bool(certified) and (tcb or everything)
+        if takes_certified:
+            refuse_certified_going_down(name, reference, found, rules)
+        elif tcb:
+            raise UsageProblem("what the certificates say of firmware is as it was", object=f"{name}, --tcb")
         out.data = {
             "device": device.name,
             "accepted": comparison_data(changed),
             "left": comparison_data(left),
+            "accepted_tcb": list(certified) if takes_certified else [],
+            "left_tcb": [] if takes_certified else list(certified),
             "dry_run": dry_run,
         }
-        if not changed:
+        if not changed and not takes_certified:
             out.show(f"{name} measures what it should; nothing was changed", tone=Tone.GOOD)
             return
         out.table(COMPARE_HEADER, comparison_rows(changed))
+        told = [line.difference for line in changed] + (list(certified) if takes_certified else [])
         if dry_run:
-            out.show(f"would accept {len(changed)} measurements of {name}", tone=Tone.NOTE)
+            out.show(f"would accept {len(told)} differences of {name}", tone=Tone.NOTE)
         else:
             origin = f"the acceptance of {held_against.now:%Y-%m-%d}"
             provenance = Provenance("accept", held_against.now, actor(), reason, found.evidence.digest)
-            values = replace(reference.values, blocks=blocks, origin=origin)
-            store.change(device, values, provenance, "; ".join(line.difference for line in changed))
+            certificates = known_tcb(found.facts.certificates) if takes_certified else reference.values.tcb
+            values = replace(reference.values, blocks=blocks, origin=origin, tcb=certificates)
+            store.change(device, values, provenance, "; ".join(told))
             out.changed = True
-            out.show(f"accepted {len(changed)} measurements of {name}", tone=Tone.GOOD)
-        _tell_left(out, name, [line.difference for line in left])
+            out.show(f"accepted {len(told)} differences of {name}", tone=Tone.GOOD)
+        _tell_left(out, name, [line.difference for line in left] + ([] if takes_certified else list(certified)))
 
 
 def undo(

@@ -82,7 +82,7 @@ class Fields:
 
     def optional_text(self, name: str, limit: int = MAX_TEXT) -> str | None:
         """Text or null."""
-        return None if self._null(name) else self.text(name, limit)
+        return None if self.null(name) else self.text(name, limit)
 
     def integer(self, name: str, minimum: int, maximum: int) -> int:
         """A whole number within bounds."""
@@ -93,7 +93,7 @@ class Fields:
 
     def optional_integer(self, name: str, minimum: int, maximum: int) -> int | None:
         """A whole number or null."""
-        return None if self._null(name) else self.integer(name, minimum, maximum)
+        return None if self.null(name) else self.integer(name, minimum, maximum)
 
     def octets(self, name: str, limit: int) -> bytes:
         """Lower-case hex of at most `limit` bytes."""
@@ -101,7 +101,7 @@ class Fields:
 
     def optional_octets(self, name: str, limit: int) -> bytes | None:
         """Lower-case hex or null."""
-        return None if self._null(name) else self.octets(name, limit)
+        return None if self.null(name) else self.octets(name, limit)
 
     def time(self, name: str) -> datetime:
         """A time in UTC."""
@@ -115,7 +115,7 @@ class Fields:
 
     def optional_time(self, name: str) -> datetime | None:
         """A time in UTC or null."""
-        return None if self._null(name) else self.time(name)
+        return None if self.null(name) else self.time(name)
 
     def member(self, name: str, kind: type[_Member]) -> _Member:
         """A member of an enumeration by its value."""
@@ -144,7 +144,8 @@ class Fields:
                 f"unknown field {name[:40]!r}", object=self.source, hint="it was written by a newer cmakeys, or by hand"
             )
 
-    def _null(self, name: str) -> bool:
+    def null(self, name: str) -> bool:
+        """Whether the field is null; it is taken then."""
         if name in self._left and self._left[name] is None:
             del self._left[name]
             return True

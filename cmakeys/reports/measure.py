@@ -12,6 +12,8 @@ from cmakeys.spdm.codes import MeasurementType
 from cmakeys.spdm.messages.measurements import MeasurementBlock
 from cmakeys.verify.comparison import Comparison, kind_name, shorten
 from cmakeys.verify.measurement_rules import RuleKind, secure_version
+from cmakeys.verify.tcb_comparison import known_tcb
+from cmakeys.x509.tcb import ChainTcb
 
 PROOF_TONES = {
     Proof.TRUSTED: Tone.GOOD,
@@ -69,6 +71,37 @@ def text_of(block: MeasurementBlock) -> str | None:
     return text if text and text.isprintable() else None
 
 
+def tcb_data(places: Sequence[ChainTcb] | None) -> list[dict[str, object]] | None:
+    """What certificates say of firmware, for a program."""
+    if places is None:
+        return None
+    return [
+        {
+            "depth": place.depth,
+            "vendor": place.info.vendor,
+            "model": place.info.model,
+            "version": place.info.version,
+            "svn": place.info.svn,
+            "layer": place.info.layer,
+            "index": place.info.index,
+            "type": place.info.type,
+            "fwids": [{"algorithm": one.algorithm, "digest": one.digest} for one in place.info.fwids],
+            "flags": None if place.info.flags is None else list(place.info.flags),
+        }
+        for place in places
+    ]
+
+
+def tcb_lines(places: Sequence[ChainTcb] | None) -> Iterator[Line]:
+    """What certificates say of firmware, for a person."""
+    for place in places or ():
+        for text in wrap(f"TcbInfo of {place.name}", " tcb  ", _INDENT):
+            yield Line(text)
+        for word in place.info.words():
+            for text in wrap(word, _INDENT, _INDENT):
+                yield Line(text)
+
+
 def block_data(block: MeasurementBlock) -> dict[str, object]:
     """One block for a program; what it is not is null."""
     kind = block.kind
@@ -95,6 +128,7 @@ def measured_data(found: Measured) -> dict[str, object]:
         "slot": found.facts.slot,
         "evidence": found.evidence.digest,
         "measurements": [block_data(block) for block in found.blocks],
+        "tcb": tcb_data(known_tcb(found.facts.certificates)),
     }
 
 
@@ -107,6 +141,7 @@ def measured_lines(found: Measured) -> Iterator[Line]:
             yield Line(text)
     for block in found.blocks:
         yield from block_lines(block)
+    yield from tcb_lines(known_tcb(found.facts.certificates))
 
 
 def block_lines(block: MeasurementBlock) -> Iterator[Line]:
@@ -212,6 +247,7 @@ def reference_data(name: str, reference: Reference, stored: Stored | None) -> di
         "provenance": provenance_data(reference),
         "previous": [provenance_data(one) for one in stored.previous] if stored else [],
         "measurements": [block_data(block) for block in reference.values.blocks],
+        "tcb": tcb_data(reference.values.tcb),
     }
 
 
@@ -222,3 +258,4 @@ def reference_lines(reference: Reference, stored: Stored | None) -> Iterator[Lin
         yield Line(f"{'before':<11}{one.provenance.action} of {one.provenance.at:%Y-%m-%d %H:%M} UTC")
     for block in reference.values.blocks:
         yield from block_lines(block)
+    yield from tcb_lines(reference.values.tcb)

@@ -21,6 +21,7 @@ from cmakeys.spdm.codes import Capability, CertificateModel, KeyUsage
 from cmakeys.spdm.messages.key_pairs import KeyPairAsym
 from cmakeys.spdm.secured import SUPPORTED_AEAD
 from cmakeys.spdm.survey import SlotFacts, Survey, VersionFacts
+from cmakeys.verify.tcb_comparison import known_tcb
 from cmakeys.x509.certificate import Certificate
 
 _LABEL = 15
@@ -221,6 +222,8 @@ def slot_lines(slot: SlotView, *, multi_key: bool) -> Iterator[Line]:
     yield from _labelled("", f"leaf {leaf.label}")
     above = f"root {top.label}" if top.self_issued else f"issued by {top.issuer}"
     yield from _labelled("", above)
+    for place in known_tcb(slot.certificates):
+        yield from _labelled("", f"TcbInfo of {place.name}: {', '.join(place.info.words())}")
 
 
 def survey_data(device: str, survey: Survey, slots: tuple[SlotView, ...]) -> dict[str, object]:

@@ -9,6 +9,8 @@ In a configuration file they are the setting `measurements` of the section `poli
           9: ignore                        # whatever it is, and whether it is there
           35: [aabb…, ccdd…]               # one of these values, in hex, whatever the reference says
           36: fixed                        # as in the reference, which is the rule for every index without one
+          tcb: monotone                    # what certificates say of firmware (DICE TcbInfo): fixed, ignore, or
+                                           # fixed but for a secure version number that may rise
 
 The rules of a root stand over those of `all`, index by index.
 """
@@ -24,6 +26,9 @@ from cmakeys.spdm.messages.measurements import MeasurementBlock
 
 ALL_ROOTS = "all"
 """The name under which rules hold for the devices of every root; no root is called so in a policy."""
+
+TCB = "tcb"
+"""The name that stands in the place of an index for what certificates say of firmware."""
 
 MAX_ALLOWED_VALUES = 64
 MAX_VALUE_SIZE = 0xFFFF
@@ -57,14 +62,18 @@ FIXED = Rule()
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules for the indices that have one, ascending; every other index is fixed."""
+    """The rules for the indices that have one, ascending; every other index is fixed.
+
+    `tcb` is the rule for what certificates say of firmware; None is fixed, where no other rules say otherwise.
+    """
 
     by_index: tuple[tuple[int, Rule], ...] = ()
+    tcb: RuleKind | None = None
 
     @classmethod
-    def of(cls, rules: Mapping[int, Rule]) -> Rules:
+    def of(cls, rules: Mapping[int, Rule], tcb: RuleKind | None = None) -> Rules:
         """Put rules in order."""
-        return cls(tuple(sorted(rules.items(), key=lambda item: item[0])))
+        return cls(tuple(sorted(rules.items(), key=lambda item: item[0])), tcb)
 
     def rule(self, index: int) -> Rule:
         """The rule for an index."""
@@ -72,11 +81,12 @@ class Rules:
 
     def under(self, above: Rules) -> Rules:
         """These rules, with those of `above` in their place where both have one."""
-        return Rules.of(dict(self.by_index) | dict(above.by_index))
+        return Rules.of(dict(self.by_index) | dict(above.by_index), above.tcb or self.tcb)
 
     def setting(self) -> dict[str, object]:
         """As a configuration file has them."""
-        return {str(index): rule.setting() for index, rule in self.by_index}
+        rules: dict[str, object] = {str(index): rule.setting() for index, rule in self.by_index}
+        return rules | ({TCB: self.tcb.value} if self.tcb else {})
 
 
 RulesByRoot = tuple[tuple[str, Rules], ...]
@@ -107,13 +117,19 @@ def _read_indices(node: Node) -> Rules:
     if not isinstance(node.value, Mapping):
         raise node.problem("measurement indices with a rule each are expected here", "as: {16: monotone}")
     rules: dict[int, Rule] = {}
+    tcb: RuleKind | None = None
     for text, item in node.value.items():
+        if text == TCB:
+            if item.text() not in _WORDS:
+                raise item.problem(f"{item.text()[:40]!r} is not known here", f"one of: {', '.join(_WORDS)}")
+            tcb = _WORDS[item.text()]
+            continue
         if not (text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= 254):
             raise item.problem(f"{text[:40]!r} is no measurement index", "indices are 1 to 254")
         if int(text) in rules:
             raise item.problem(f"index {int(text)} has two rules")
         rules[int(text)] = _read_rule(item)
-    return Rules.of(rules)
+    return Rules.of(rules, tcb)
 
 
 _WORDS = {kind.value: kind for kind in RuleKind if kind is not RuleKind.ALLOWED}

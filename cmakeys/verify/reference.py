@@ -5,30 +5,41 @@ How they are compared is in `comparison`, and what may differ in `measurement_ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from cmakeys.evidence.fields import Fields
 from cmakeys.spdm.messages.measurements import MAX_BLOCKS, MeasurementBlock
-from cmakeys.verify.comparison import Comparison, compare, latest_by_index
+from cmakeys.verify.comparison import Comparison, compare, latest_by_index, raised
 from cmakeys.verify.measurement_rules import Rules
+from cmakeys.verify.tcb_comparison import raised_tcb, tcb_differences
+from cmakeys.x509.certificate import Certificate, CertificateProblem
+from cmakeys.x509.tcb import ChainTcb, TcbInfo
 
 SCHEMA = 1
+MAX_TCB = 1024
+MAX_DEPTH = 255
 MAX_VALUE_SIZE = 0xFFFF
 """Bytes of one value: its size field has 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceValues:
-    """One block for each index, ascending; `origin` says whose values they are, for messages."""
+    """One block for each index, ascending; `origin` says whose values they are, for messages.
+
+    `tcb` is what the certificates say of firmware; None where that is not known, and is not compared.
+    """
 
     blocks: tuple[MeasurementBlock, ...]
     origin: str = "enrolment"
+    tcb: tuple[ChainTcb, ...] | None = None
 
     @classmethod
-    def of(cls, blocks: Iterable[MeasurementBlock], origin: str = "enrolment") -> ReferenceValues:
+    def of(
+        cls, blocks: Iterable[MeasurementBlock], origin: str = "enrolment", tcb: tuple[ChainTcb, ...] | None = None
+    ) -> ReferenceValues:
         """Take measured blocks as the reference."""
-        return cls(latest_by_index(blocks), origin)
+        return cls(latest_by_index(blocks), origin, tcb)
 
     def compare(self, measured: Iterable[MeasurementBlock], rules: Rules | None = None) -> tuple[Comparison, ...]:
         """Every index, by the rule for it; without rules all are fixed."""
@@ -37,6 +48,17 @@ class ReferenceValues:
     def differences(self, measured: Iterable[MeasurementBlock], rules: Rules | None = None) -> tuple[str, ...]:
         """Every difference, as text that names index, kind and both values."""
         return tuple(line.difference for line in self.compare(measured, rules) if not line.match.good)
+
+    def tcb_differences(self, chain: Sequence[Certificate], rules: Rules) -> tuple[str, ...]:
+        """How what a chain says of firmware differs from the reference, as text."""
+        return () if self.tcb is None else tcb_differences(self.tcb, chain, rules.tcb)
+
+    def raised(
+        self, measured: Iterable[MeasurementBlock], tcb: Sequence[ChainTcb] | None, rules: Rules
+    ) -> ReferenceValues:
+        """These values with every secure version number that rose by its rule as it is now."""
+        certified = self.tcb if self.tcb is None or tcb is None else raised_tcb(self.tcb, tcb, rules.tcb)
+        return replace(self, blocks=raised(self.blocks, measured, rules), tcb=certified)
 
     def to_json(self) -> dict[str, object]:
         """As a JSON object."""
@@ -52,6 +74,9 @@ class ReferenceValues:
                 }
                 for block in self.blocks
             ],
+            "tcb": None
+            if self.tcb is None
+            else [{"depth": place.depth, "der": place.info.der.hex()} for place in self.tcb],
         }
 
     @classmethod
@@ -68,6 +93,20 @@ class ReferenceValues:
             item.finish()
         if [block.index for block in blocks] != sorted({block.index for block in blocks}):
             raise fields.problem("blocks", "indices must ascend")
-        values = cls(tuple(blocks), fields.text("origin"))
+        values = cls(tuple(blocks), fields.text("origin"), _tcb(fields))
         fields.finish()
         return values
+
+
+def _tcb(fields: Fields) -> tuple[ChainTcb, ...] | None:
+    if fields.null("tcb"):
+        return None
+    places = []
+    for item in fields.objects("tcb", MAX_TCB):
+        try:
+            info = TcbInfo.parse(item.octets("der", MAX_VALUE_SIZE), item.source)
+        except CertificateProblem as problem:
+            raise item.problem("der", problem.message) from None
+        places.append(ChainTcb(item.integer("depth", 0, MAX_DEPTH), info))
+        item.finish()
+    return tuple(places)

@@ -26,6 +26,7 @@ def step_13(case: Case) -> Step:
     rules = rules_for(case.policy.measurements, case.root.name if case.root else None)
     lines = case.reference.compare(case.facts.blocks, rules)
     differences = [line.difference for line in lines if not line.match.good]
+    differences += case.reference.tcb_differences(case.facts.certificates, rules)
     if differences:
         more = len(differences) - MAX_DIFFERENCES_SHOWN
         text = "; ".join(differences[:MAX_DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
