@@ -71,7 +71,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "standing": BELOW_CHECK | {"check", "grace"},
     "whereabouts": BELOW_CHECK | {"check"},
     "enrolling": BELOW_CHECK | {"check", "standing"},
-    "references": frozenset({"devices", "evidence", "roots", "spdm", "verify", "files", "lock"}),
+    "references": frozenset({"x509", "devices", "evidence", "roots", "spdm", "verify", "files", "lock"}),
     "measuring": BELOW_CHECK | {"check", "references"},
     "status": BELOW_CHECK | {"clock", "config"},
     "doctor": BELOW_CHECK | {"status", "config"},
