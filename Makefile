@@ -63,6 +63,9 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/.python
 # named like its package stands before it.
 TOOLS := mandoc shellcheck cpio dash bzip2 lz4 zstd xz:xz-utils keyctl:keyutils busybox:busybox-static zsh fish chromium
 
+# And what builds and tries the Debian package, and measures the sandbox of its unit; Debian has no others.
+PACKAGES := build-essential debhelper dh-python lintian mmdebstrap python3 python3-venv systemd
+
 # promtool, which reads what we write for Prometheus, comes with a server that would start at once where it is installed:
 # only the program is taken out of the package, and stays in the environment.
 PROMTOOL := $(VENV)/bin/promtool
@@ -74,6 +77,9 @@ UNPACK_PROMTOOL = command -v apt-get >/dev/null && echo "unpacking promtool" && 
 
 $(VENV)/.test: pyproject.toml | $(VENV)/.python
 	@missing=; for tool in $(TOOLS); do command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
+		if command -v dpkg-query >/dev/null; then \
+			for package in $(PACKAGES); do dpkg-query --show $$package >/dev/null 2>&1 || missing="$$missing $$package"; done; \
+		fi; \
 		if [ -n "$$missing" ]; then \
 			$(BECOME); \
 			if [ "$$become" != no ] && command -v apt-get >/dev/null; then \

@@ -17,7 +17,7 @@ BASH = ("mkinitcpio-conf",)
 
 
 def scripts() -> list[Path]:
-    places = (path for part in ("cmakeys", "tests", ".ci") for path in sorted((ROOT / part).rglob("*")))
+    places = (path for part in ("cmakeys", "packaging", "tests", ".ci") for path in sorted((ROOT / part).rglob("*")))
     files = (path for path in places if path.is_file() and path.suffix not in (".py", ".pyc"))
     return [path for path in files if path.read_bytes()[:40].split(b"\n")[0].endswith((b"/sh", b"bash", b" sh"))]
 
