@@ -33,6 +33,7 @@ from cmakeys.evidence.live import Question, collect, not_reached
 from cmakeys.evidence.model import EndingKind, Evidence
 from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.algorithms import algorithm_name
+from cmakeys.spdm.own_identity import Credentials
 from cmakeys.spdm.requester import Plan
 from cmakeys.transports.backoff import Backoff
 from cmakeys.transports.base import Deadline, Transport
@@ -77,11 +78,12 @@ def enrolled_values(device: EnrolledDevice) -> ReferenceValues | None:
 class Conditions:
     """What every device of one run is held against. `now` is the aware time of the whole run, `timeout` seconds.
 
-    `reach` opens a way to an address within a deadline. `recorded` is the newest thing that this machine has recorded,
-    `revocation` every revocation list and response at hand. `kernel` is asked about each device's chain, and
-    `references` for the reference values of an enrolled one. `budget` is
-    the seconds that the whole run may take, None for as long as its devices do; in what is left of them, those that
-    were not reached are asked again after the waits of `rounds`, by `pause`. `until` is when the budget is spent.
+    `reach` opens a way to an address within a deadline; `credentials` are shown to a device that asks who we are.
+    `recorded` is the newest thing that this machine has recorded, `revocation` every revocation list and response at
+    hand. `kernel` is asked about each device's chain, and `references` for the reference values of an enrolled one.
+    `budget` is the seconds that the whole run may take, None for as long as its devices do; in what is left of them,
+    those that were not reached are asked again after the waits of `rounds`, by `pause`. `until` is when the budget is
+    spent.
     """
 
     rootset: RootSet
@@ -90,6 +92,7 @@ class Conditions:
     timeout: float = DEFAULT_TIMEOUT
     backoff: Backoff = field(default_factory=lambda: Backoff(attempts=4, first=0.2))
     reach: Callable[[str, Deadline], Transport] = open_transport
+    credentials: Credentials | None = None
     recorded: Recorded | None = None
     revocation: RevocationRecords = field(default_factory=RevocationRecords)
     kernel: Witness = no_witness
@@ -200,7 +203,10 @@ def _ask(address: str, conditions: Conditions, slot: int | None) -> Asked:
     deadline = conditions.deadline()
     if conditions.until is not None and deadline.expired:
         return _not_asked(address, conditions)
-    question = Question(conditions.policy.offer(), Plan(slots=frozenset(), slot=slot))
+    policy = conditions.policy
+    question = Question(
+        policy.offer(), Plan(slots=frozenset(), slot=slot), session=policy.session, credentials=conditions.credentials
+    )
     delays = conditions.backoff.delays()
     while True:
         asked = _attempt(address, deadline, question, conditions)

@@ -13,6 +13,9 @@ would otherwise be a weaker policy without a word.
       days: 400              # and none that is older; 0, no limit by age
       evidence: news         # what devices said: none, news or all of it
       evidence-size: 256     # MiB for all of that
+    requester:               # who we are, for devices that ask; without it they are told nothing
+      chain: /etc/cmakeys/requester.pem
+      key: /etc/cmakeys/requester.key
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from pathlib import Path
 
 from cmakeys.devices.retention import Retention
 from cmakeys.errors import UsageProblem, from_oserror
+from cmakeys.evidence.credentials import CredentialFiles
 from cmakeys.evidence.keeping import DEFAULT_LIMIT, Keep
 from cmakeys.roots.document import MAX_DOCUMENT_SIZE, Node, read_document
 from cmakeys.verify.policy import Policy, apply_settings
@@ -37,7 +41,7 @@ MAX_CHECKS = 100_000
 MAX_DAYS = 36_500
 MAX_EVIDENCE = 1 << 20
 
-_SECTIONS = frozenset({"policy", "check", "history"})
+_SECTIONS = frozenset({"policy", "check", "history", "requester"})
 _HISTORY = frozenset({"checks", "days", "evidence", "evidence-size"})
 
 
@@ -70,11 +74,15 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The configuration in effect. `timeout` is the seconds that one device may take in all."""
+    """The configuration in effect. `timeout` is the seconds that one device may take in all.
+
+    `requester` are the files with our own chain and key, None for none.
+    """
 
     policy: Policy = field(default_factory=Policy)
     timeout: float = 30.0
     history: History = field(default_factory=History)
+    requester: CredentialFiles | None = None
     origins: tuple[tuple[str, str], ...] = ()
 
     def settings(self) -> tuple[Setting, ...]:
@@ -82,6 +90,11 @@ class Config:
         values = {f"policy.{key}": value for key, value in self.policy.settings().items()}
         values["check.timeout"] = self.timeout
         values |= {f"history.{key}": value for key, value in self.history.settings().items()}
+        files = self.requester
+        values |= {
+            "requester.chain": str(files.chain) if files else None,
+            "requester.key": str(files.key) if files else None,
+        }
         origins = dict(self.origins)
         return tuple(Setting(key, value, origins.get(key, DEFAULT)) for key, value in values.items())
 
@@ -103,16 +116,19 @@ def apply(config: Config, data: bytes, source: str) -> Config:
         return config
     sections = read_document(data, source).mapping(frozenset(), _SECTIONS)
     policy, timeout, history, origins = config.policy, config.timeout, config.history, dict(config.origins)
+    requester = config.requester
     for section, node in sections.items():
         if section == "policy":
             policy = apply_settings(policy, node)
         elif section == "check":
             timeout = _timeout(node, timeout)
+        elif section == "requester":
+            requester = _requester(node)
         else:
             history = _history(node, history)
         if isinstance(node.value, dict):
             origins |= {f"{section}.{key}": f"{source} line {item.line}" for key, item in node.value.items()}
-    return Config(policy, timeout, history, tuple(origins.items()))
+    return Config(policy, timeout, history, requester, tuple(origins.items()))
 
 
 def _timeout(section: Node, current: float) -> float:
@@ -134,6 +150,15 @@ def _history(section: Node, current: History) -> History:
     )
     limit = _within(size, 1, MAX_EVIDENCE) << 20 if size else current.evidence_limit
     return History(retention, kept.member(Keep) if kept else current.evidence, limit)
+
+
+def _requester(section: Node) -> CredentialFiles:
+    nodes = section.mapping(frozenset({"chain", "key"}), frozenset())
+    paths = {name: Path(node.text()) for name, node in nodes.items()}
+    for name, path in paths.items():
+        if not path.is_absolute():
+            raise nodes[name].problem("a whole path is expected, from /")
+    return CredentialFiles(paths["chain"], paths["key"])
 
 
 def _within(node: Node, least: int, most: int) -> int:

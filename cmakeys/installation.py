@@ -208,11 +208,13 @@ def default_configuration() -> bytes:
     """Every setting with its default, commented out."""
     lines = ["# Configuration of cmakeys; every setting is described in cmakeys.yaml(5). These are the defaults."]
     section = ""
-    for setting in Config().settings():
+    settings = Config().settings()
+    filled = {setting.key.partition(".")[0] for setting in settings if setting.value is not None}
+    for setting in settings:
         head, _, key = setting.key.partition(".")
         if head != section:
             section = head
-            lines.append(f"#{head}:")
+            lines.append(f"#{head}:" if head in filled else f"## {head}:")
         lines.append(f"#  # {key}: not set" if setting.value is None else f"#  {key}: {_plain(setting.value)}")
     return "".join(f"{line}\n" for line in lines).encode()
 

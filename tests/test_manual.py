@@ -281,7 +281,7 @@ def test_the_faults_shown_exist_and_must_be_what_is_said() -> None:
 def test_every_setting_is_documented_with_its_default() -> None:
     settings = {setting.key: setting.value for setting in Config().settings()}
     shown = {}
-    for section in ("policy", "check", "history"):
+    for section in ("policy", "check", "history", "requester"):
         for item in CONFIGURATION.section("CONFIGURATION", section).items:
             match = re.search(
                 r"Default: (\[[^]]*\]|\{[^}]*\}|[a-z0-9-]+)\.?(?: |$)", item.text.replace(" .", ".").replace('"', "")
@@ -296,6 +296,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 def written(value: object) -> str:
     """A value as a file has it."""
+    if value is None:
+        return "null"
     return f"{value:g}" if isinstance(value, float) else str(value).replace("'", "").replace("False", "false")
 
 

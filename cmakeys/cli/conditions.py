@@ -11,6 +11,7 @@ from cmakeys.check import Conditions
 from cmakeys.cli.options import state_directory
 from cmakeys.clock import newest_record
 from cmakeys.config import load_config
+from cmakeys.evidence.credentials import load_credentials
 from cmakeys.references import ReferenceStore
 from cmakeys.revocation.store import RevocationStore, read_file, records
 from cmakeys.roots.store import RootStore
@@ -45,6 +46,7 @@ def conditions(
         revocation=RevocationStore(sysroot, state).load() + records([read_file(path) for path in revocation_files]),
         kernel=kernel_witness(rootset, policy.kernel_view),
         references=ReferenceStore(state).values,
+        credentials=load_credentials(config.requester),
     )
 
 

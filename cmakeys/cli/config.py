@@ -36,6 +36,8 @@ def show(
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "not set"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):

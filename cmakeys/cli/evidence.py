@@ -50,6 +50,7 @@ def save(
         from cmakeys.devices.pci import identity_behind
         from cmakeys.errors import Refused, Temporary
         from cmakeys.evidence.archive import save as write
+        from cmakeys.evidence.credentials import load_credentials
         from cmakeys.evidence.live import Question, collect
         from cmakeys.evidence.model import EndingKind
         from cmakeys.spdm.requester import Plan
@@ -60,7 +61,13 @@ def save(
         config = load_config(sysroot)
         if output.exists() and not force:
             raise Refused("the file is there already", object=str(output), hint="choose another name, or add --force")
-        question = Question(config.policy.offer(), Plan(slot=slot), nonce=a_nonce(nonce))
+        question = Question(
+            config.policy.offer(),
+            Plan(slot=slot),
+            nonce=a_nonce(nonce),
+            session=config.policy.session,
+            credentials=load_credentials(config.requester),
+        )
         deadline = Deadline.after(timeout if timeout is not None else config.timeout)
         transport = open_transport(url, deadline)
         try:

@@ -15,7 +15,7 @@ from cmakeys.spdm.codes import (
     Version,
 )
 from cmakeys.spdm.messages.certificates import CertificateResponse, Digests, GetCertificate, GetDigests, SlotInfo
-from cmakeys.spdm.messages.challenge import Challenge, ChallengeAuth
+from cmakeys.spdm.messages.challenge import REQUESTS_AUTHENTICATION, Challenge, ChallengeAuth
 from cmakeys.spdm.messages.error import extended_u32
 from cmakeys.spdm.messages.measurements import (
     RAW_REQUESTED,
@@ -29,9 +29,6 @@ from cmakeys.spdm.wire import Reader
 
 CONTENT_UNCHANGED = 0x20
 """Param2 bits 5:4 of MEASUREMENTS, from 1.2: nothing changed while the measurements were taken."""
-
-MUTUAL_AUTHENTICATION = 0x80
-"""Param1 bit 7 of CHALLENGE_AUTH: the requester is asked in turn who it is."""
 
 _MAX_PORTION = 0xFFFF
 _CERTIFICATE_HEADER = 8
@@ -105,7 +102,7 @@ def answer_challenge(talk: Conversation, reader: Reader) -> bytes:
     asks = begin_basic_authentication(talk)
     answer = ChallengeAuth(
         request.version,
-        request.slot | (MUTUAL_AUTHENTICATION if asks else 0),
+        request.slot | (REQUESTS_AUTHENTICATION if asks else 0),
         talk.slot_mask(),
         chain.digest,
         talk.hardware.random(NONCE_LENGTH),

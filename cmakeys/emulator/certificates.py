@@ -15,7 +15,8 @@ from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from cmakeys.emulator.keys import PrivateKey, type_of_key
+from cmakeys.emulator.keys import type_of_key
+from cmakeys.spdm.signer import PrivateKey
 from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.identity import CMA_OID, DMTF_OID
 from cmakeys.x509.issuing import DMTF_SPDM_EXTENSION_OID

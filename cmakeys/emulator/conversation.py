@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Self, TypeVar
 
 from cmakeys.emulator.hardware import Hardware, SlotChain
-from cmakeys.emulator.keys import sign_statement
 from cmakeys.emulator.lies.lie import Message
 from cmakeys.emulator.questions import Interview
 from cmakeys.emulator.requester_identity import RequesterIdentity
@@ -32,6 +31,7 @@ from cmakeys.spdm.messages.chunking import ChunkSend
 from cmakeys.spdm.messages.error import ErrorResponse, extended_u32
 from cmakeys.spdm.messages.header import Layout
 from cmakeys.spdm.secured import MAX_APPLICATION, Binding
+from cmakeys.spdm.signer import sign_statement
 from cmakeys.spdm.signing import Context, Statement
 from cmakeys.spdm.states import State
 from cmakeys.spdm.terms import Terms

@@ -24,11 +24,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from cmakeys.emulator.keys import KeyType, PrivateKey, pull_key, push_key, type_of_key
+from cmakeys.emulator.keys import KeyType, pull_key, push_key, type_of_key
 from cmakeys.emulator.pki import DeviceCredentials, DeviceRequest, VendorAuthority
 from cmakeys.errors import EnvironmentProblem, UsageProblem, from_oserror
 from cmakeys.files import write_whole
 from cmakeys.spdm.codes import CertificateModel
+from cmakeys.spdm.signer import PrivateKey
 from cmakeys.x509.bundle import read_certificates
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 

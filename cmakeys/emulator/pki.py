@@ -26,10 +26,11 @@ from cmakeys.emulator.certificates import (
     pcie_name,
 )
 from cmakeys.emulator.flaws import Flaw, flawed_intermediate, flawed_leaf
-from cmakeys.emulator.keys import KeyType, PrivateKey
+from cmakeys.emulator.keys import KeyType
 from cmakeys.spdm.algorithms import HashFunction
 from cmakeys.spdm.codes import CertificateModel
 from cmakeys.spdm.messages.certificates import push_chain_structure
+from cmakeys.spdm.signer import PrivateKey
 from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.identity import PciIdentity
 from cmakeys.x509.leaf import RESPONDER_AUTH_OID

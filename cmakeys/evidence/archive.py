@@ -5,8 +5,9 @@
      "ending": {"kind": "complete", "message": "", "step": null, "hint": ""},
      "exchanges": [{"request": "10840000", "response": "1004…"}], "chains": [], "report": "", "certificates": []}
 
-Bytes are lower-case hex. Reading is strict: a field that is missing, unknown or too large refuses the file, since
-evidence that is only half understood must not be judged.
+Bytes are lower-case hex. An exchange in a session has the session's number too, as `"session": 65536`. Reading is
+strict: a field that is missing, unknown or too large refuses the file, since evidence that is only half understood
+must not be judged.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ MAX_COMMAS = 1_000_000
 
 MAX_EXCHANGES = 100_000
 MAX_MESSAGE_SIZE = 0x1000000
+MAX_SESSION_ID = 0xFFFFFFFF
 MAX_CHAINS = 64
 MAX_CHAIN_SIZE = 0x100000
 MAX_REPORT_SIZE = 0x1000000
@@ -52,9 +54,7 @@ def encode(evidence: Evidence) -> bytes:
             "step": evidence.ending.step,
             "hint": evidence.ending.hint,
         },
-        "exchanges": [
-            {"request": exchange.request.hex(), "response": exchange.response.hex()} for exchange in evidence.exchanges
-        ],
+        "exchanges": [_exchange_data(exchange) for exchange in evidence.exchanges],
         "chains": [chain.hex() for chain in evidence.chains],
         "report": evidence.report.hex(),
         "certificates": [certificate.hex() for certificate in evidence.certificates],
@@ -106,6 +106,11 @@ def decode(data: bytes, source: str) -> Evidence:
     return evidence
 
 
+def _exchange_data(exchange: Exchange) -> dict[str, object]:
+    data: dict[str, object] = {"request": exchange.request.hex(), "response": exchange.response.hex()}
+    return data if exchange.session is None else {**data, "session": exchange.session}
+
+
 def _exchange(item: object, where: str) -> Exchange:
     match item:
         case {"request": request, "response": response, **others} if not others:
@@ -114,7 +119,8 @@ def _exchange(item: object, where: str) -> Exchange:
                 hex_octets(response, where, MAX_MESSAGE_SIZE, "response"),
             )
     fields = Fields(item, where)
-    exchange = Exchange(fields.octets("request", MAX_MESSAGE_SIZE), fields.octets("response", MAX_MESSAGE_SIZE))
+    messages = fields.octets("request", MAX_MESSAGE_SIZE), fields.octets("response", MAX_MESSAGE_SIZE)
+    exchange = Exchange(*messages, fields.integer("session", 0, MAX_SESSION_ID))
     fields.finish()
     return exchange
 

@@ -11,16 +11,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
 from cmakeys import __version__
 from cmakeys.errors import Temporary
 from cmakeys.evidence.model import Ending, EndingKind, Evidence, EvidenceKind
+from cmakeys.spdm import attesting
+from cmakeys.spdm.attesting import SessionUse, SessionWish
 from cmakeys.spdm.codes import NONCE_LENGTH
+from cmakeys.spdm.connection import Exchange
 from cmakeys.spdm.effects import DeviceRefused, Limits
 from cmakeys.spdm.offer import Offer
+from cmakeys.spdm.own_identity import Credentials, OwnIdentity
 from cmakeys.spdm.requester import Plan, Requester
+from cmakeys.spdm.terms import with_sessions
 from cmakeys.spdm.violation import ProtocolViolation
 from cmakeys.transports.base import Deadline, Transport
+from cmakeys.transports.connect import binding_of, framing_of
 from cmakeys.transports.drive import drive
+from cmakeys.x509.bundle import MAX_LARGE_CHAIN_SIZE, SpdmChain
+from cmakeys.x509.certificate import CertificateProblem
 from cmakeys.x509.identity import PciIdentity
 
 TOOL = f"cmakeys {__version__}"
@@ -31,16 +41,24 @@ class Question:
     """What is asked of a device, and how.
 
     `nonce`, 32 bytes chosen by whoever will judge the evidence, takes the place of the requester's fresh ones.
+    `session` says whether measurements are asked for in a session; `credentials` are shown to a device that asks.
     """
 
     offer: Offer = field(default_factory=Offer)
     plan: Plan = field(default_factory=Plan)
     limits: Limits = field(default_factory=Limits)
     nonce: bytes | None = None
+    session: SessionUse = SessionUse.OFF
+    credentials: Credentials | None = None
 
     def __post_init__(self) -> None:
         if self.nonce is not None and len(self.nonce) != NONCE_LENGTH:
             raise ValueError(f"a nonce has {NONCE_LENGTH} bytes")
+
+    def whole_offer(self) -> Offer:
+        """The offer, with sessions and with our own certificate where they are wanted."""
+        offer = self.offer if self.session is SessionUse.OFF else with_sessions(self.offer)
+        return self.credentials.offered(offer) if self.credentials is not None else offer
 
     def entropy(self) -> Callable[[int], bytes]:
         """The source of nonces and contexts for one requester."""
@@ -67,14 +85,17 @@ def collect(
     unless given. Never raises for what the device does; the transport stays open.
     """
     question = question or Question()
-    requester = Requester(question.offer, known_chains=known_chains, limits=question.limits, entropy=question.entropy())
-    ending = _converse(requester, question.plan, transport, deadline)
+    requester = Requester(
+        question.whole_offer(), known_chains=known_chains, limits=question.limits, entropy=question.entropy()
+    )
+    inside: list[Exchange] = []
+    ending = _converse(requester, question, inside, transport, deadline)
     connection = requester.connection
     return Evidence(
         device=device or transport.address,
         kind=EvidenceKind.CONVERSATION,
         collected_at=now,
-        exchanges=tuple(connection.exchanges),
+        exchanges=(*connection.exchanges, *inside),
         chains=tuple(connection.slots.adopted[digest] for digest in sorted(connection.slots.adopted)),
         identity=identity,
         expected_nonce=question.nonce,
@@ -83,14 +104,35 @@ def collect(
     )
 
 
-def _converse(requester: Requester, plan: Plan, transport: Transport, deadline: Deadline) -> Ending:
+def _converse(
+    requester: Requester, question: Question, inside: list[Exchange], transport: Transport, deadline: Deadline
+) -> Ending:
+    identity = OwnIdentity(requester, question.credentials) if question.credentials is not None else None
+    wish = _wish(question, transport)
     try:
-        drive(requester.attest(plan), transport, deadline)
+        inside += drive(attesting.attest(requester, question.plan, wish=wish, identity=identity), transport, deadline)
     except (ProtocolViolation, DeviceRefused) as finding:
         return Ending(EndingKind.REFUSED, str(finding), finding.step, finding.hint)
     except Temporary as problem:
         return _cut_short(problem)
     return Ending()
+
+
+def _wish(question: Question, transport: Transport) -> SessionWish | None:
+    """How a session is made over this transport; None where none is wanted, or it carries no records."""
+    if question.session is SessionUse.OFF:
+        return None
+    binding = binding_of(framing_of(transport.address))
+    return SessionWish(binding, _leaf_key) if binding is not None else None
+
+
+def _leaf_key(structure: bytes, hash_size: int) -> CertificatePublicKeyTypes | None:
+    """The leaf's public key; a chain that cannot be read is judged by whoever judges the evidence."""
+    try:
+        chain = SpdmChain.parse(structure, hash_size, "slot", max_size=MAX_LARGE_CHAIN_SIZE)
+        return chain.certificates[-1].public_key
+    except CertificateProblem:
+        return None
 
 
 def _cut_short(problem: Temporary) -> Ending:

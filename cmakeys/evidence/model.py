@@ -94,7 +94,12 @@ class Evidence:
     def digest(self) -> str:
         """SHA-256 over everything but the tool's name, lower-case hex: what a verdict says it is about."""
         identity = self.identity.san_string() if self.identity else None
-        exchanges = ",".join([f'["{one.request.hex()}","{one.response.hex()}"]' for one in self.exchanges])
+        exchanges = ",".join(
+            [
+                f'["{one.request.hex()}","{one.response.hex()}"{"" if one.session is None else f",{one.session}"}]'
+                for one in self.exchanges
+            ]
+        )
         before = (SCHEMA, self.device, self.kind.value, time_text(self.collected_at))
         after = (
             [chain.hex() for chain in self.chains],

@@ -19,8 +19,8 @@ from cmakeys.errors import EvidenceProblem, from_oserror
 from cmakeys.spdm.codes import RequestCode
 from cmakeys.spdm.decoding import decode_request, decode_response, name_of
 from cmakeys.spdm.eavesdropper import Eavesdropper, Heard, KeptSecrets, Side
-from cmakeys.spdm.secured import Binding
 from cmakeys.transports.base import TransportFramingError
+from cmakeys.transports.connect import binding_of
 from cmakeys.transports.framing import Framing, unwrap
 from cmakeys.transports.pcap import from_pcap, is_pcap
 from cmakeys.transports.recording import FILE_MAXIMUM, Entry, Recording, RecordingProblem
@@ -30,7 +30,6 @@ SECRETS_MAXIMUM = 4 << 20
 
 _EXCHANGE = re.compile(r"(?:DHE|KEM) secret=([0-9a-fA-F]{2,512})", re.ASCII)
 _PSK = re.compile(r"PSK hint=([0-9a-fA-F]*) key=([0-9a-fA-F]{2,2048})", re.ASCII)
-_BINDINGS = {Framing.MCTP: Binding.MCTP, Framing.PCI_DOE: Binding.PCI_DOE, Framing.TCP: Binding.TCP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def trace(recording: Recording, secrets: KeptSecrets) -> Iterator[Spoken]:
     """Go through a recording. What cannot be understood is told in a message's `problem`; nothing is raised."""
     entries = recording.conversation()
     framing = _framing(entries)
-    listener = Eavesdropper(_BINDINGS.get(framing) if framing is not None else None, secrets)
+    listener = Eavesdropper(binding_of(framing) if framing is not None else None, secrets)
     asked: _Frame | None = None
     for number, entry in enumerate(entries, 1):
         frame = _unwrapped(number, entry)

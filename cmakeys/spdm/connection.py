@@ -34,7 +34,7 @@ from cmakeys.spdm.messages.certificates import (
     Digests,
     GetCertificate,
 )
-from cmakeys.spdm.messages.challenge import Challenge, ChallengeAuth
+from cmakeys.spdm.messages.challenge import REQUESTS_AUTHENTICATION, Challenge, ChallengeAuth
 from cmakeys.spdm.messages.endpoint_info import EndpointInfo, GetEndpointInfo
 from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.messages.header import Layout, peek_version
@@ -61,10 +61,14 @@ SLOT_PROVISIONED_KEY = 0xFF
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request and its answer, both at their true length: reassembled, without transport framing or padding."""
+    """A request and its answer, both at their true length: reassembled, without transport framing or padding.
+
+    `session` is the SessionID of the session whose records they came in, None in the clear.
+    """
 
     request: bytes
     response: bytes
+    session: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +204,7 @@ class Connection:
             observer = self._OBSERVERS.get(code)
             if observer is None:
                 _check_pair(code, response[1])
+                self.state = following
                 return None
             answer = observer(self, request, reader)
         except WireError as error:
@@ -344,7 +349,9 @@ class Connection:
             raise violation(code, f"slot {answered} answered where slot {expected} was challenged")
         if asked.slot != SLOT_PROVISIONED_KEY and not answer.slot_mask >> asked.slot & 1:
             raise violation(code, f"the mask {answer.slot_mask:#04x} lacks the challenged slot {asked.slot}")
-        if answer.param1 & 0x80 and not (self.requester_flags & Capability.MUT_AUTH and self.has(Capability.MUT_AUTH)):
+        if answer.param1 & REQUESTS_AUTHENTICATION and not (
+            self.requester_flags & Capability.MUT_AUTH and self.has(Capability.MUT_AUTH)
+        ):
             raise violation(code, "mutual authentication is requested though it was not negotiated")
         chain = self.chains.get(asked.slot)
         if chain is not None and self.hash is not None and self.hash.digest(chain) != answer.chain_hash:

@@ -27,7 +27,7 @@ from cmakeys.spdm.codes import (
     SummaryHash,
     Version,
 )
-from cmakeys.spdm.connection import SLOT_PROVISIONED_KEY, Connection
+from cmakeys.spdm.connection import SLOT_PROVISIONED_KEY, Connection, Exchange
 from cmakeys.spdm.effects import Flow
 from cmakeys.spdm.encapsulated import Identity, first_digests, serve
 from cmakeys.spdm.messages.finish import SIGNATURE_INCLUDED, FinishResponse, push_finish_start
@@ -124,24 +124,13 @@ def key_exchange(
         return KeyExchange(*head, random, fresh[0].public, opaque).push()
 
     yield from requester.delivery.ask(code, build)
-    exchange = connection.exchanges[-1]
-    reader = Reader(exchange.response, "KEY_EXCHANGE_RSP")
-    answer = decoded(
-        code,
-        lambda: KeyExchangeResponse.pull(
-            reader,
-            terms.layout,
-            exchange_size=EXCHANGE_SIZES[algorithm].response,
-            has_summary=connection.has(MEAS) and plan.summary is not SummaryHash.NONE,
-            has_verify_data=not terms.clear_handshake,
-        ),
-    )
-    message = reader.consumed()
-    unsigned = message[: len(message) - len(answer.signature) - len(answer.verify_data)]
-    own_random = KeyExchange.pull(Reader(exchange.request, code.name), EXCHANGE_SIZES[algorithm].request).random
+    statement, answer = _said(connection, terms, algorithm, start, connection.exchanges[-1])
     mode = _check_mutual(answer, terms, identity)
     channel = _channel(code, plan, terms, answer.session_id, answer.heartbeat, answer.opaque)
-    statement = _verified(connection, plan.slot, key, start + exchange.request + unsigned, answer, own_random)
+    try:
+        verify_statement(statement, key)
+    except SignatureProblem as problem:
+        raise violation(code, problem.message, problem.hint) from problem
     try:
         shared_secret = fresh.pop().agree(answer.exchange)
     except AgreementProblem as problem:
@@ -230,33 +219,60 @@ def _channel(
     return Channel(session_id, plan.binding, terms.aead, terms.kind, parameters.limit_exponent)
 
 
-def _verified(
-    connection: Connection,
-    slot: int,
-    key: CertificatePublicKeyTypes,
-    transcript: bytes,
-    answer: KeyExchangeResponse,
-    own_random: bytes,
-) -> Statement:
+def exchange_statement(connection: Connection, exchange: Exchange) -> Statement:
+    """What a responder signed in KEY_EXCHANGE_RSP, for whoever judges a saved conversation as far as this exchange.
+
+    Raises `ProtocolViolation` for one that says nothing, as with a key that was provisioned out of band.
+    """
+    terms = Terms.of(connection)
+    code = RequestCode.KEY_EXCHANGE
+    if terms.agreement is None:
+        raise violation(RequestCode.NEGOTIATE_ALGORITHMS, "no key agreement is selected")
+    reader = Reader(exchange.request, code.name)
+    size = EXCHANGE_SIZES[terms.agreement].request
+    asked = decoded(code, lambda: KeyExchange.pull(reader, size))
+    chain = connection.chains.get(asked.slot)
+    if chain is None:
+        raise violation(code, f"the chain of slot {asked.slot} was not read before")
+    start = connection.transcript.vca + _digests(connection) + BASE_HASH_FUNCTIONS[terms.base_hash].digest(chain)
+    return _said(connection, terms, terms.agreement, start, exchange)[0]
+
+
+def _said(
+    connection: Connection, terms: Terms, algorithm: Dhe | Kem, start: bytes, exchange: Exchange
+) -> tuple[Statement, KeyExchangeResponse]:
+    """KEY_EXCHANGE_RSP and the statement in it; `start` is TH as far as KEY_EXCHANGE."""
     code = RequestCode.KEY_EXCHANGE
     if connection.asym is None or connection.base_hash is None:
         raise violation(code, "a signature without a negotiated algorithm")
+    sizes = EXCHANGE_SIZES[algorithm]
+    request = Reader(exchange.request, code.name)
+    asked = decoded(code, lambda: KeyExchange.pull(request, sizes.request))
+    reader = Reader(exchange.response, "KEY_EXCHANGE_RSP")
+    answer = decoded(
+        code,
+        lambda: KeyExchangeResponse.pull(
+            reader,
+            terms.layout,
+            exchange_size=sizes.response,
+            has_summary=connection.has(MEAS) and asked.summary_hash != SummaryHash.NONE,
+            has_verify_data=not terms.clear_handshake,
+        ),
+    )
+    message = reader.consumed()
+    unsigned = message[: len(message) - len(answer.signature) - len(answer.verify_data)]
     statement = Statement(
         Context.KEY_EXCHANGE_RSP,
         answer.version,
         connection.asym,
         connection.base_hash,
-        slot,
-        transcript,
+        asked.slot,
+        start + request.consumed() + unsigned,
         answer.signature,
-        own_random,
+        asked.random,
         answer.random,
     )
-    try:
-        verify_statement(statement, key)
-    except SignatureProblem as problem:
-        raise violation(code, problem.message, problem.hint) from problem
-    return statement
+    return statement, answer
 
 
 def _finish(

@@ -26,7 +26,7 @@ from cmakeys.spdm.codes import (
 )
 from cmakeys.spdm.connection import Connection
 from cmakeys.spdm.delivery import Delivery
-from cmakeys.spdm.effects import DeviceRefused, DeviceUnavailable, Flow, Limits, Resynchronise
+from cmakeys.spdm.effects import DeviceRefused, Flow, Limits
 from cmakeys.spdm.messages.certificates import CertificateResponse, Digests, GetCertificate, GetDigests
 from cmakeys.spdm.messages.challenge import Challenge, ChallengeAuth
 from cmakeys.spdm.messages.measurements import RAW_REQUESTED, SIGNATURE_REQUESTED, GetMeasurements, Measurements
@@ -79,53 +79,6 @@ class Requester:
         self.connection = connection or Connection(known_chains)
         self.entropy = entropy
         self.delivery = Delivery(self.connection, self.offer, self.limits)
-
-    # -- one attestation ----------------------------------------------------------------------------------------------
-
-    def attest(self, plan: Plan) -> Flow[None]:
-        """The whole authentication; what was learnt is in `connection` afterwards.
-
-        Raises `ProtocolViolation`, `DeviceRefused` or `DeviceUnavailable`.
-        """
-        for _ in range(self.limits.resynchronisations + 1):
-            try:
-                yield from self._attest_once(plan)
-            except Resynchronise:
-                continue
-            return
-        raise DeviceUnavailable(
-            f"the device asked to start again {self.limits.resynchronisations + 1} times",
-            object="connection",
-            hint="it may be resetting or shared with another requester; try again later",
-        )
-
-    def _attest_once(self, plan: Plan) -> Flow[None]:
-        yield from self.connect()
-        slot = 0
-        if self.connection.has(Capability.CERT):
-            digests = yield from self.digests()
-            slot = self._choose_slot(plan, digests)
-            wanted = set(digests.slots) if plan.slots is None else set(plan.slots) & set(digests.slots)
-            # The slot that proves possession comes last, so that nothing stands between its chain and the CHALLENGE.
-            for number in (*sorted(wanted - {slot}), slot):
-                if self.connection.slots.adopt(number) is None:
-                    yield from self.certificate(number)
-        if self.connection.has(Capability.CHAL):
-            yield from self.challenge(slot, plan.summary)
-        if plan.measurements is not MeasurementMode.NONE and self.connection.has(
-            Capability.MEAS_SIGNED, Capability.MEAS_UNSIGNED
-        ):
-            yield from self.measure(plan, slot)
-
-    def _choose_slot(self, plan: Plan, digests: Digests) -> int:
-        if plan.slot is None:
-            return digests.slots[0]
-        if plan.slot not in digests.slots:
-            present = ", ".join(map(str, digests.slots))
-            raise ProtocolViolation(
-                f"slot {plan.slot} is not provisioned", step=2, object="DIGESTS", hint=f"provisioned slots: {present}"
-            )
-        return plan.slot
 
     # -- operations ---------------------------------------------------------------------------------------------------
 

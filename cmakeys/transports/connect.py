@@ -27,6 +27,7 @@ from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from cmakeys.errors import UsageProblem
+from cmakeys.spdm.secured import Binding
 from cmakeys.transports import emulator_socket, tcp
 from cmakeys.transports.base import Deadline, Transport
 from cmakeys.transports.doe_transport import THIS_MACHINE, DoeTransport, PciHost
@@ -163,6 +164,19 @@ def framing_of(url: str) -> Framing:
             return Framing.STORAGE
         case _:
             return Framing.PCI_DOE
+
+
+_BINDINGS = {
+    Framing.MCTP: Binding.MCTP,
+    Framing.PCI_DOE: Binding.PCI_DOE,
+    Framing.TCP: Binding.TCP,
+    Framing.STORAGE: Binding.STORAGE,
+}
+
+
+def binding_of(framing: Framing) -> Binding | None:
+    """The form of records in this framing; None where it can carry none."""
+    return _BINDINGS.get(framing)
 
 
 def _split(url: str) -> SplitResult:

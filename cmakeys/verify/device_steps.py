@@ -9,6 +9,7 @@ from cmakeys.errors import EvidenceProblem
 from cmakeys.evidence.model import EvidenceKind
 from cmakeys.roots.root import LeafNameRule, Root
 from cmakeys.spdm.algorithms import algorithm_name
+from cmakeys.spdm.attesting import SessionUse
 from cmakeys.spdm.signing import Statement
 from cmakeys.verify.case import Case, failed, not_checked, passed
 from cmakeys.verify.negotiation import Negotiation
@@ -157,8 +158,13 @@ _PIN_HINTS = {
 
 
 def step_11(case: Case) -> Step:
-    """CHALLENGE_AUTH is signed by the leaf's key over this conversation and the requester's nonce."""
+    """CHALLENGE_AUTH is signed by the leaf's key over this conversation and the requester's nonce.
+
+    Where there was no CHALLENGE, the signature that opened a session stands for it.
+    """
     statement = case.facts.challenge
+    if statement is None and case.facts.sessions:
+        return _session_opened(case, case.facts.sessions[-1], case.proofs.sessions[-1])
     if statement is None:
         return not_checked(11, case.facts.no_challenge)
     problem = _nonce_problem(case, statement) or _signature_problem(case.proofs.challenge)
@@ -166,6 +172,13 @@ def step_11(case: Case) -> Step:
         return failed(11, *problem)
     nonce = "the expected nonce" if case.expected_nonce is not None else "its requester's nonce"
     return passed(11, f"CHALLENGE_AUTH over {nonce} is signed with the leaf's {algorithm_name(statement.asym)} key")
+
+
+def _session_opened(case: Case, statement: Statement, error: EvidenceProblem | None) -> Step:
+    problem = _nonce_problem(case, statement) or _signature_problem(error)
+    if problem:
+        return failed(11, *problem)
+    return passed(11, f"KEY_EXCHANGE_RSP is signed with the leaf's {algorithm_name(statement.asym)} key")
 
 
 def _nonce_problem(case: Case, statement: Statement) -> tuple[str, str] | None:
@@ -193,6 +206,9 @@ def step_12(case: Case) -> Step:
     facts = case.facts
     if not facts.measurements:
         return not_checked(12, facts.no_measurements)
+    unfit = _unfit_session(case)
+    if unfit:
+        return failed(12, *unfit)
     proves = facts.challenge is None
     for series, error in zip(facts.measurements, case.proofs.measurements, strict=True):
         problem = (_nonce_problem(case, series.statement) if proves else None) or _signature_problem(error)
@@ -205,4 +221,19 @@ def step_12(case: Case) -> Step:
             "the device says that its measurements changed while they were read, however often they were read again",
             "the device is being updated or configured, or it lies; check again later",
         )
-    return passed(12, f"{indices} measurements are signed with the leaf's key")
+    came = "; they came over a session" if facts.sessions else ""
+    return passed(12, f"{indices} measurements are signed with the leaf's key{came}")
+
+
+def _unfit_session(case: Case) -> tuple[str, str] | None:
+    """What is wrong with the sessions that measurements came in, or with there being none where policy wants one."""
+    facts = case.facts
+    if case.policy.session is SessionUse.REQUIRE and (not facts.sessions or facts.measured_in_clear):
+        return (
+            "the measurements came in the clear, and the policy requires a session (session: require)",
+            "the device makes no session, or none that this program can; session: prefer takes what there is",
+        )
+    for error in case.proofs.sessions:
+        if error is not None:
+            return (f"the session was not opened by the leaf's key: {error}", error.hint)
+    return None

@@ -36,7 +36,9 @@ class Facts:
     `slot` is the slot whose chain is judged; `certificates` are that chain in SPDM order, empty with `chain_problem`
     when it cannot be read and with `no_chain` when there is none. `root_hash` is the RootHash of its structure and
     `hash` the function to recompute it with.
-    `measurements` are all signed series of that slot, `blocks` their latest value by index.
+    `measurements` are all signed series of that slot, `blocks` their latest value by index. `sessions` are what the
+    device signed to open each session that measurements came in, as whoever collected them says; with
+    `measured_in_clear` some came without one.
     """
 
     violation: Violation | None = None
@@ -57,6 +59,8 @@ class Facts:
     no_challenge: str = ""
     measurements: tuple[SignedMeasurements, ...] = ()
     no_measurements: str = ""
+    sessions: tuple[Statement, ...] = ()
+    measured_in_clear: bool = False
 
     @property
     def leaf(self) -> Certificate | None:

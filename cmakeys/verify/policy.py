@@ -21,6 +21,7 @@ In a configuration file a policy is the section `policy`:
       revocation-horizon: 7d                    # how long after its time a list still counts, with a warning
       kernel-view: off                          # simulate: apply the kernel's rules; oracle: also ask this kernel
       advisory-steps: [13]                      # a failure here gives `degraded`, not `rejected`
+      session: off                              # prefer, require: ask for measurements in a session
       require-measurements: false               # refuse a device that does not sign measurements
       measurements: {all: {16: monotone}}       # what may differ from the reference: see measurement_rules
 """
@@ -47,6 +48,7 @@ from cmakeys.spdm.algorithms import (
     PqcAsym,
     algorithm_name,
 )
+from cmakeys.spdm.attesting import SessionUse
 from cmakeys.spdm.codes import Version
 from cmakeys.spdm.offer import Offer
 from cmakeys.verify.measurement_rules import RulesByRoot, read_rules
@@ -108,6 +110,7 @@ class Policy:
     required: frozenset[int] = frozenset({1, 2, 3, 4, 5, 6, 8, 11})
     required_of_reports: frozenset[int] = frozenset({2, 3, 4, 12})
     advisory: frozenset[int] = frozenset()
+    session: SessionUse = SessionUse.OFF
     require_measurements: bool = False
     measurements: RulesByRoot = ()
     kernel_view: KernelViewRule = KernelViewRule.OFF
@@ -180,6 +183,7 @@ class Policy:
             "required-report-steps": sorted(self.required_of_reports),
             "kernel-view": self.kernel_view.value,
             "advisory-steps": sorted(self.advisory),
+            "session": self.session.value,
             "require-measurements": self.require_measurements,
             "measurements": {name: rules.setting() for name, rules in self.measurements},
         }
@@ -293,6 +297,7 @@ SETTINGS: Mapping[str, Callable[[Node], dict[str, object]]] = MappingProxyType(
         "required-report-steps": _steps("required_of_reports"),
         "kernel-view": lambda node: {"kernel_view": node.member(KernelViewRule)},
         "advisory-steps": _steps("advisory"),
+        "session": lambda node: {"session": node.member(SessionUse)},
         "require-measurements": _require_measurements,
         "measurements": lambda node: {"measurements": read_rules(node)},
     }

@@ -18,13 +18,15 @@ from cmakeys.x509.chain import check_signatures
 
 @dataclass(frozen=True, slots=True)
 class Proofs:
-    """What is wrong with the signature of CHALLENGE_AUTH and with that of each signed series; None is right.
+    """What is wrong with the signature of CHALLENGE_AUTH, with that of each signed series, and with those that opened
+    the sessions they came in; None is right.
 
-    `challenge` means nothing where the facts have no challenge, and `measurements` are as many as the facts have.
+    `challenge` means nothing where the facts have no challenge, and the others are as many as the facts have.
     """
 
     challenge: EvidenceProblem | None
     measurements: tuple[EvidenceProblem | None, ...]
+    sessions: tuple[EvidenceProblem | None, ...] = ()
 
 
 def prove(facts: Facts) -> Proofs:
@@ -33,6 +35,7 @@ def prove(facts: Facts) -> Proofs:
     return Proofs(
         _problem(facts.challenge, facts.leaf) if facts.challenge is not None else None,
         tuple(_problem(series.statement, facts.leaf) for series in facts.measurements),
+        tuple(_problem(statement, facts.leaf) for statement in facts.sessions),
     )
 
 

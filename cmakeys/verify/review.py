@@ -6,6 +6,8 @@ file as well, so one that no requester would have sent is a violation like any o
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from cmakeys.evidence.model import EndingKind, Evidence, EvidenceKind
 from cmakeys.spdm.algorithms import (
     BASE_HASH_FUNCTIONS,
@@ -19,9 +21,12 @@ from cmakeys.spdm.algorithms import (
 )
 from cmakeys.spdm.codes import Capability, CertificateModel, ErrorCode, RequestCode
 from cmakeys.spdm.connection import REQUESTS, Connection, Exchange, SignedMeasurements
+from cmakeys.spdm.handshake import exchange_statement
 from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.signing import Statement
 from cmakeys.spdm.slots import MAX_CHAIN_SIZE, MAX_LARGE_CHAIN_SIZE
+from cmakeys.spdm.states import State
+from cmakeys.spdm.terms import Terms
 from cmakeys.spdm.violation import STEP_NEGOTIATION, STEP_OF_REQUEST, ProtocolViolation
 from cmakeys.verify.facts import Facts, Violation
 from cmakeys.verify.negotiation import Negotiation
@@ -29,6 +34,7 @@ from cmakeys.verify.report import review_report
 from cmakeys.x509.bundle import SpdmChain
 from cmakeys.x509.certificate import CertificateProblem
 
+_MEASURE = RequestCode.GET_MEASUREMENTS
 _NO_SUCH_REQUEST = frozenset({ErrorCode.UNSUPPORTED_REQUEST, ErrorCode.INVALID_REQUEST})
 
 
@@ -55,13 +61,22 @@ class _Replay:
         self.challenges: dict[int, Statement] = {}
         self.measurements: dict[int, list[SignedMeasurements]] = {}
         self.errors: dict[RequestCode, str] = {}
+        self.inside: dict[int, Connection] = {}
+        self.sessions: dict[int, Statement] = {}
+        self.measured_inside: set[int] = set()
 
     def take(self, exchange: Exchange) -> None:
-        """Run one exchange."""
+        """Run one exchange, on the connection or on the view that its session has of it."""
         try:
-            answer = self.connection.observe(exchange.request, exchange.response)
+            connection = self.connection if exchange.session is None else self._view(exchange.session)
+            answer = connection.observe(exchange.request, exchange.response)
+            if exchange.request[1] == RequestCode.KEY_EXCHANGE and not isinstance(answer, ErrorResponse):
+                self._take_key_exchange(connection.exchanges[-1])
         except ProtocolViolation as error:
             self.violation = Violation(error.step, str(error), error.hint)
+            return
+        if exchange.session is not None:
+            self._take_inside(connection, exchange.session)
             return
         code = REQUESTS[exchange.request[1]]
         if code == RequestCode.GET_VERSION:
@@ -71,8 +86,43 @@ class _Replay:
         else:
             self._take_answer(code)
 
+    def _view(self, session: int) -> Connection:
+        """A session's view of the connection. Raises `ProtocolViolation` where no such session was opened."""
+        if session not in self.sessions:
+            raise ProtocolViolation(
+                f"the evidence holds a message of session {session:#010x}, which no KEY_EXCHANGE of it opened",
+                step=STEP_NEGOTIATION,
+                object="session",
+                hint="the file was changed, or put together from several",
+            )
+        if session not in self.inside:
+            view = self.inside[session] = self.connection.in_session()
+            if Terms.of(self.connection).clear_handshake:
+                view.state = State.SESSION  # FINISH came in the clear
+        return self.inside[session]
+
+    def _take_key_exchange(self, exchange: Exchange) -> None:
+        """What the device signed, under the number of the session that it opened."""
+        request, response = exchange.request, exchange.response
+        number = int.from_bytes(request[4:6] + response[4:6], "little")
+        # A recording may hold a key exchange that says nothing here, as with a provisioned key: only what comes in
+        # its session would need it.
+        with suppress(ProtocolViolation):
+            self.sessions[number] = exchange_statement(self.connection, exchange)
+
+    def _take_inside(self, view: Connection, session: int) -> None:
+        if view.measurements is not None:
+            slot = view.measurements.statement.slot or 0
+            series = self.measurements.setdefault(slot, [])
+            if view.measurements not in series:
+                series.append(view.measurements)
+            self.measured_inside.add(session)
+
     def _forget(self) -> None:
         self.unsupported = ""
+        self.inside.clear()
+        self.sessions.clear()
+        self.measured_inside.clear()
         self.challenges.clear()
         self.measurements.clear()
         self.errors.clear()
@@ -126,6 +176,8 @@ class _Replay:
             alias=self._alias(slot),
             challenge=self.challenges.get(slot) if slot is not None else None,
             no_challenge="no CHALLENGE was asked",
+            sessions=tuple(self.sessions[number] for number in sorted(self.measured_inside)),
+            measured_in_clear=any(one.request[1] == _MEASURE for one in connection.exchanges),
             measurements=tuple(self.measurements.get(slot, ())) if slot is not None else (),
             no_measurements=self._no_measurements(slot),
         )

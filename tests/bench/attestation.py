@@ -21,6 +21,7 @@ from cmakeys.emulator.device import Device
 from cmakeys.emulator.hardware import Hardware
 from cmakeys.emulator.keys import KeyType
 from cmakeys.emulator.pki import DeviceRequest, VendorAuthority
+from cmakeys.spdm import attesting
 from cmakeys.spdm.codes import Version
 from cmakeys.spdm.connection import Connection
 from cmakeys.spdm.effects import Send
@@ -41,7 +42,7 @@ def attest(device: Device, root: Certificate) -> tuple[float, Connection]:
     spent = 0.0
     requester = Requester(Offer(versions=frozenset({Version.V12})))
     start = time.process_time()
-    flow = requester.attest(Plan())
+    flow = attesting.attest(requester, Plan())
     effect = next(flow)
     while True:
         assert isinstance(effect, Send)

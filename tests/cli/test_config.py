@@ -26,7 +26,8 @@ def test_every_setting_is_in_the_json(tree: Path, capsys: pytest.CaptureFixture[
     assert (document["schema"], document["ok"]) == ("cmakeys/config-show/1", True)
     settings = {setting["key"]: setting for setting in document["data"]["settings"]}
     history = {f"history.{key}" for key in History().settings()}
-    assert set(settings) == {f"policy.{key}" for key in SETTINGS} | {"check.timeout"} | history
+    requester = {"requester.chain", "requester.key"}
+    assert set(settings) == {f"policy.{key}" for key in SETTINGS} | {"check.timeout"} | history | requester
     assert settings["policy.clock"] == {
         "key": "policy.clock",
         "value": "ignore",

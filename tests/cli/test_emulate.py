@@ -15,6 +15,7 @@ import pytest
 
 from cmakeys.cli.app import main
 from cmakeys.emulator.faults import FAULTS
+from cmakeys.spdm import attesting
 from cmakeys.spdm.connection import Connection
 from cmakeys.spdm.requester import Plan, Requester
 from cmakeys.transports.base import Deadline
@@ -43,7 +44,7 @@ def attest(url: str) -> Connection:
     deadline = Deadline.after(10)
     transport = open_transport(url, deadline)
     try:
-        drive(requester.attest(Plan()), transport, deadline)
+        drive(attesting.attest(requester, Plan()), transport, deadline)
     finally:
         transport.close()
     return requester.connection

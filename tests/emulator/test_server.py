@@ -13,6 +13,7 @@ from cmakeys.emulator.faults import FAULTS, LineFault, Where
 from cmakeys.emulator.line import Seat
 from cmakeys.emulator.server import Server
 from cmakeys.errors import EnvironmentProblem, Refused, Temporary
+from cmakeys.spdm import attesting
 from cmakeys.spdm.requester import Plan, Requester
 from cmakeys.transports.base import Deadline
 from cmakeys.transports.connect import open_transport
@@ -31,7 +32,7 @@ def attest(url: str, seconds: float = 5.0) -> Requester:
     deadline = Deadline.after(seconds)
     transport = open_transport(url, deadline)
     try:
-        drive(requester.attest(Plan()), transport, deadline)
+        drive(attesting.attest(requester, Plan()), transport, deadline)
     finally:
         transport.close()
     return requester

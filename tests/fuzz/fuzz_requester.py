@@ -16,6 +16,7 @@ from cmakeys.emulator.hardware import Hardware
 from cmakeys.emulator.keys import KeyType
 from cmakeys.emulator.pki import DeviceRequest, VendorAuthority
 from cmakeys.emulator.settings import DeviceSettings, MultiKey
+from cmakeys.spdm import attesting
 from cmakeys.spdm.codes import Version
 from cmakeys.spdm.connection import Connection, Exchange
 from cmakeys.spdm.effects import DeviceRefused, DeviceUnavailable, Send
@@ -49,7 +50,7 @@ def attest_mutated(device: Device, rng: random.Random, rate: float) -> list[tupl
     """One attestation of a device whose answers are mutated at `rate`; the messages that went back and forth."""
     offer = Offer(versions=frozenset({rng.choice(list(Version))}), data_transfer_size=rng.choice((42, 0x1200)))
     plan = Plan(measurements=rng.choice(list(MeasurementMode)))
-    flow = Requester(offer).attest(plan)
+    flow = attesting.attest(Requester(offer), plan)
     pairs: list[tuple[bytes, bytes]] = []
     answer = b""
     try:

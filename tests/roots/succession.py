@@ -13,13 +13,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from cmakeys.emulator.certificates import CERT_SIGN, Issuer, Profile, distinguished_name, issue
-from cmakeys.emulator.keys import KeyType, PrivateKey
+from cmakeys.emulator.keys import KeyType
 from cmakeys.emulator.pki import DeviceRequest, VendorAuthority
 from cmakeys.evidence.model import Evidence
 from cmakeys.roots.dependants import Dependant
 from cmakeys.roots.root import Constraints, LifeCycle, Root
 from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.rotation import Circumstances
+from cmakeys.spdm.signer import PrivateKey
 from cmakeys.verify.verdict import Verdict
 from cmakeys.verify.verifier import verify
 from cmakeys.x509.certificate import Certificate

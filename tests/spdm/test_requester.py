@@ -14,6 +14,7 @@ from cmakeys.emulator.keys import KeyType
 from cmakeys.emulator.measurements import Measurement, MeasurementSet
 from cmakeys.emulator.pki import DeviceRequest, VendorAuthority
 from cmakeys.emulator.settings import DeviceSettings, MeasurementSupport, MultiKey
+from cmakeys.spdm import attesting
 from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, BaseAsym, BaseHash, PqcAsym
 from cmakeys.spdm.codes import Capability, ErrorCode, MeasurementType, RequestCode, Version
 from cmakeys.spdm.connection import Connection
@@ -85,7 +86,7 @@ def assert_proven(connection: Connection, count: int = 2) -> None:
 
 def attest(responder: Responder, offer: Offer | None = None, plan: Plan | None = None) -> tuple[Requester, Driver]:
     requester, driver = Requester(offer), Driver(responder)
-    driver.run(requester.attest(plan or Plan()))
+    driver.run(attesting.attest(requester, plan or Plan()))
     return requester, driver
 
 
@@ -157,7 +158,7 @@ def test_a_chain_known_by_its_digest_is_not_read_again() -> None:
     assert function is not None
     known = {function.digest(chain): chain for chain in first.connection.chains.values()}
     requester, driver = Requester(known_chains=known), Driver(responder.respond)
-    driver.run(requester.attest(Plan()))
+    driver.run(attesting.attest(requester, Plan()))
     assert not any(message[1] == RequestCode.GET_CERTIFICATE for message in driver.sent)
     assert requester.connection.slots.adopted == known
     assert_proven(requester.connection)
@@ -169,7 +170,7 @@ def test_a_false_cache_entry_is_not_believed() -> None:
     assert first.connection.digests is not None
     forged = {first.connection.digests.digests[0]: b"another chain"}
     requester, driver = Requester(known_chains=forged), Driver(responder.respond)
-    driver.run(requester.attest(Plan()))
+    driver.run(attesting.attest(requester, Plan()))
     assert requester.connection.chains == first.connection.chains
 
 

@@ -28,7 +28,7 @@ QUICK = Question(limits=Limits(busy_retries=3, busy_delay=0.0001, not_ready_roun
 CASES = [
     (fault, version)
     for fault in FAULTS.values()
-    if fault.where is not Where.LINE
+    if fault.where not in (Where.LINE, Where.SESSIONS)
     for version in (Version.V11, Version.V12, Version.V13, Version.V14)
     if version >= fault.since and not (fault.name == "version-downgrade" and version is Version.V11)
 ]

@@ -9,6 +9,9 @@ from cmakeys.spdm.codes import CONTEXT_LENGTH, MAX_OPAQUE_LENGTH, NONCE_LENGTH, 
 from cmakeys.spdm.messages.header import Layout, pull_header, push_header
 from cmakeys.spdm.wire import Reader, le
 
+REQUESTS_AUTHENTICATION = 0x80
+"""Param1 bit 7 of CHALLENGE_AUTH, since 1.1: the responder asks in turn who the requester is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
