@@ -2,9 +2,10 @@
 
 The floor is what differs from device to device: the signature of its leaf, CHALLENGE_AUTH and MEASUREMENTS, and the
 hashes of their bytes, called directly from `cryptography` and hashlib, keys already parsed. Ours is everything from the
-bytes of a file to the line of JSON, in one process that has settled as a worker does, in CPU
-time, chunk by chunk in turns with the floor. Two
-workers are held against one by the clock on the wall, so that needs two processors that nobody else is using.
+bytes of a file to the line of JSON, in one process that has settled as a worker does, in CPU time, chunk by chunk in
+turns with the floor. Two workers are held against one by the clock on the wall, so that needs two processors that
+nobody else is using; so does the first ratio in truth, because a neighbour takes more of the caches from us than from
+the floor.
 
 `python -m tests.bench.inbox 100000` takes another number of devices, P-384 like the others.
 """
