@@ -12,7 +12,7 @@ from cmakeys.reports.text import OUTCOME_TONES
 from cmakeys.standing import minute
 from cmakeys.verify.verdict import Outcome
 
-RUNS_HEADER = ("CHECKED", "DEVICES", *(outcome.value.upper() for outcome in Outcome), "NEWS")
+RUNS_HEADER = ("CHECKED", "ALL", "TRUSTED", "DEGRADED", "REJECTED", "UNREACHABLE", "NO SPDM", "NEWS")
 _TONES = {outcome.value: tone for outcome, tone in OUTCOME_TONES.items()}
 _MAX_NAME = 24
 
