@@ -22,6 +22,7 @@ from cmakeys.cli.options import (
     OcspOption,
     StateDir,
     Sysroot,
+    TraceOption,
     state_directory,
 )
 from cmakeys.cli.output import Output, verb
@@ -113,6 +114,7 @@ def check(
     crl: CrlOption = None,
     ocsp: OcspOption = None,
     kernel: KernelOption = False,
+    trace: TraceOption = None,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -155,7 +157,8 @@ def check(
             settings = load_config(sysroot).history
             wanted = _wanted(register, devices or (), all_devices=all_devices)
             held_against = replace(
-                conditions(sysroot, state_dir, timeout, [*(crl or ()), *(ocsp or ())], kernel=kernel), budget=budget
+                conditions(sysroot, state_dir, timeout, [*(crl or ()), *(ocsp or ())], kernel=kernel, trace=trace),
+                budget=budget,
             )
             keeps = not dry_run and any(target.enrolled for target in wanted)
             with alone(state, held_against.now, len(wanted)) if keeps else nullcontext(Run()) as run:

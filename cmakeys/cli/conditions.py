@@ -15,6 +15,8 @@ from cmakeys.evidence.credentials import load_credentials
 from cmakeys.references import ReferenceStore
 from cmakeys.revocation.store import RevocationStore, read_file, records
 from cmakeys.roots.store import RootStore
+from cmakeys.transports.connect import open_transport
+from cmakeys.transports.tracing import Tracer
 from cmakeys.verify.policy import KernelViewRule, Policy
 from cmakeys.witness import kernel_witness
 
@@ -26,11 +28,12 @@ def conditions(
     revocation_files: Sequence[Path] = (),
     *,
     kernel: bool = False,
+    trace: Path | None = None,
 ) -> Conditions:
     """The conditions of a run in the tree at `sysroot`; `timeout` in seconds stands for the configured one.
 
     `revocation_files` come on top of the lists and responses that the machine keeps. With `kernel` the running kernel
-    is asked whatever the policy says.
+    is asked whatever the policy says. With `trace` every conversation is recorded, the first one in that file.
     """
     config = load_config(sysroot)
     policy = asking_the_kernel(config.policy) if kernel else config.policy
@@ -47,6 +50,7 @@ def conditions(
         kernel=kernel_witness(rootset, policy.kernel_view),
         references=ReferenceStore(state).values,
         credentials=load_credentials(config.requester),
+        reach=Tracer(trace).reach if trace is not None else open_transport,
     )
 
 

@@ -10,7 +10,7 @@ import typer
 from cmakeys.cli import devices_move, functions
 from cmakeys.cli.check import TimeoutOption
 from cmakeys.cli.nouns import noun_app
-from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
+from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, TraceOption, state_directory
 from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
 
@@ -52,6 +52,7 @@ def enroll(
         bool, typer.Option("--replace", help="Put it in the place of the device of that name, after an update, say.")
     ] = False,
     timeout: TimeoutOption = None,
+    trace: TraceOption = None,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -72,7 +73,7 @@ def enroll(
         chosen = check_device_name(name or default_name(address))
         register.check_free(chosen, address, replace=replace)
         wish = Wish(address, chosen, _pin(pin), _identity(identity), slot, note)
-        found = _candidate(out, wish, conditions(sysroot, state_dir, timeout))
+        found = _candidate(out, wish, conditions(sysroot, state_dir, timeout, trace=trace))
         device = found.device
         out.data = {
             "device": device_data(device),

@@ -36,7 +36,7 @@ def save(
     ] = None,
     record: Annotated[
         Path | None,
-        typer.Option("--record", metavar="FILE", help="Also record every frame, for replay and pcap."),
+        typer.Option("--record", "--trace", metavar="FILE", help="Also record every frame, for replay and pcap."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     sysroot: Sysroot = SYSTEM,

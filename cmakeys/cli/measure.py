@@ -10,7 +10,7 @@ import typer
 from cmakeys.cli import measure_reference
 from cmakeys.cli.evidence_verify import ChainOption
 from cmakeys.cli.nouns import noun_app
-from cmakeys.cli.options import SYSTEM, Json, StateDir, Sysroot, state_directory
+from cmakeys.cli.options import SYSTEM, Json, StateDir, Sysroot, TraceOption, state_directory
 from cmakeys.cli.output import verb
 from cmakeys.reports.terminal import Tone
 
@@ -34,6 +34,7 @@ def get(
     source: SourceArgument,
     chain: ChainOption = None,
     timeout: TimeoutOption = None,
+    trace: TraceOption = None,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     json: Json = False,
@@ -48,7 +49,7 @@ def get(
         from cmakeys.measuring import Proof, measured
         from cmakeys.reports.measure import measured_data, measured_lines
 
-        held_against = conditions(sysroot, state_dir, timeout)
+        held_against = conditions(sysroot, state_dir, timeout, trace=trace)
         enrolled = _enrolled(source, sysroot, state_dir)
         found = measured(_evidence(source, enrolled, chain, held_against), enrolled, held_against)
         out.data = measured_data(found)
@@ -66,6 +67,7 @@ def compare(
     ] = None,
     chain: ChainOption = None,
     timeout: TimeoutOption = None,
+    trace: TraceOption = None,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     json: Json = False,
@@ -89,7 +91,7 @@ def compare(
             provenance_lines,
         )
 
-        held_against = conditions(sysroot, state_dir, timeout)
+        held_against = conditions(sysroot, state_dir, timeout, trace=trace)
         enrolled = _enrolled(name or source, sysroot, state_dir)
         if enrolled is None:
             raise UsageProblem(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
+from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, TraceOption, state_directory
 from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
 
@@ -37,6 +37,7 @@ def snapshot(
         bool, typer.Option("--replace", help="Do so although the device has a reference, and measures otherwise.")
     ] = False,
     timeout: TimeoutOption = None,
+    trace: TraceOption = None,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -55,7 +56,7 @@ def snapshot(
         from cmakeys.verify.tcb_comparison import known_tcb
 
         state = state_directory(sysroot, state_dir)
-        held_against = conditions(sysroot, state_dir, timeout)
+        held_against = conditions(sysroot, state_dir, timeout, trace=trace)
         device, found = _ask(name, state, held_against)
         store = ReferenceStore(state)
         before = store.reference(device)
@@ -105,6 +106,7 @@ def accept(
     ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Accept every difference.")] = False,
     timeout: TimeoutOption = None,
+    trace: TraceOption = None,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -130,7 +132,7 @@ def accept(
         if not reason.strip():
             raise UsageProblem("a reason is needed", object="--reason", hint="as: --reason 'firmware 1.2.3, ticket 42'")
         state = state_directory(sysroot, state_dir)
-        held_against = conditions(sysroot, state_dir, timeout)
+        held_against = conditions(sysroot, state_dir, timeout, trace=trace)
         device, found = _ask(name, state, held_against)
         store = ReferenceStore(state)
         reference = store.reference(device)

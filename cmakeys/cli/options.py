@@ -28,6 +28,11 @@ StateDir = Annotated[
     typer.Option("--state-dir", metavar="DIR", help="Keep the register, journal and evidence in DIR."),
 ]
 
+TraceOption = Annotated[
+    Path | None,
+    typer.Option("--trace", metavar="FILE", help="Record every frame in a new file, for spdm trace and pcap."),
+]
+
 KernelOption = Annotated[
     bool,
     typer.Option("--kernel", help="Ask the running kernel too what it makes of the chain (kernel-view: oracle)."),

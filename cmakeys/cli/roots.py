@@ -20,7 +20,7 @@ from cmakeys.cli import (
 )
 from cmakeys.cli.actor import actor
 from cmakeys.cli.nouns import noun_app
-from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
+from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, TraceOption, state_directory
 from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
 
@@ -50,6 +50,7 @@ def add(
     from_device: Annotated[
         str | None, typer.Option("--from-device", metavar="URL", help="Take the root that this device hands out.")
     ] = None,
+    trace: TraceOption = None,
     fingerprint: FingerprintOption = None,
     name: Annotated[str | None, typer.Option("--name", help="Call the root so; default: from its subject.")] = None,
     pci_vendor: Annotated[
@@ -83,7 +84,7 @@ def add(
 
         wanted = wishes(name, pci_vendor, leaf_name, fingerprint, allow_test_root=allow_test_root)
         provenance = Provenance(from_device or source_of(file), added_by=actor(), reason=reason)
-        certificates = certificates_from(file, from_device)
+        certificates = certificates_from(file, from_device, trace)
         if enrol(out, certificates, wanted, provenance, sysroot, state_dir, dry_run=dry_run):
             _next_step(out, sysroot)
 

@@ -17,8 +17,10 @@ DEVICE_TIMEOUT = 30.0
 """Seconds that a device may take to hand out its root."""
 
 
-def root_certificate_from_device(url: str) -> Certificate:
+def root_certificate_from_device(url: str, trace: Path | None = None) -> Certificate:
     """The root that the device at `url` hands out. Nobody has vouched for it: whoever calls this has to ask.
+
+    With `trace` the conversation is recorded in that new file.
 
     Raises what the way to the device raises, `ProtocolViolation` and `DeviceRefused` for what the device does, and
     `Refused` when its lowest slot holds a chain without its root.
@@ -29,6 +31,7 @@ def root_certificate_from_device(url: str) -> Certificate:
     from cmakeys.transports.base import Deadline
     from cmakeys.transports.connect import open_transport
     from cmakeys.transports.drive import drive
+    from cmakeys.transports.tracing import Tracer
 
     requester = Requester()
 
@@ -40,7 +43,7 @@ def root_certificate_from_device(url: str) -> Certificate:
         return (yield from requester.certificate(digests.slots[0]))
 
     deadline = Deadline.after(DEVICE_TIMEOUT)
-    transport = open_transport(url, deadline)
+    transport = Tracer(trace).reach(url, deadline) if trace is not None else open_transport(url, deadline)
     try:
         data = drive(lowest_chain(), transport, deadline)
     except Resynchronise:
@@ -64,14 +67,14 @@ def root_certificate_from_device(url: str) -> Certificate:
     return first
 
 
-def certificates_from(file: str | None, from_device: str | None) -> tuple[Certificate, ...]:
+def certificates_from(file: str | None, from_device: str | None, trace: Path | None = None) -> tuple[Certificate, ...]:
     """The certificates of the one source that the command line names."""
     if (file is None) == (from_device is None):
         raise UsageProblem(
             "name one source: a file, - for stdin, or --from-device URL", hint="cmakeys roots add --help"
         )
     if from_device is not None:
-        return (root_certificate_from_device(from_device),)
+        return (root_certificate_from_device(from_device, trace),)
     if file is None or file == "-":
         return read_certificates(sys.stdin.buffer.read(MAX_INPUT_SIZE + 1), source_of(file))
     try:

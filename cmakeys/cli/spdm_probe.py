@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmakeys.cli.options import SYSTEM, Json, StateDir, Sysroot, state_directory
+from cmakeys.cli.options import SYSTEM, Json, StateDir, Sysroot, TraceOption, state_directory
 from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
 
@@ -21,9 +21,6 @@ DEFAULT_TIMEOUT = 60.0
 DeviceArgument = Annotated[str, typer.Argument(metavar="DEVICE", help="An enrolled device's name, or an address.")]
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", min=0.1, max=3600, metavar="SECONDS", help="Time for the whole device.")
-]
-TraceOption = Annotated[
-    Path | None, typer.Option("--trace", metavar="FILE", help="Record every frame, for spdm trace and pcap.")
 ]
 
 

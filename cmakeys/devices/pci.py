@@ -8,6 +8,7 @@ from __future__ import annotations
 from cmakeys.transports.base import Transport
 from cmakeys.transports.config_space import ConfigSpace, extended_capabilities, require_presence
 from cmakeys.transports.doe_transport import DoeTransport
+from cmakeys.transports.recording import RecordingTransport
 from cmakeys.x509.identity import PciIdentity
 
 SERIAL_NUMBER_CAPABILITY = 0x0003
@@ -36,6 +37,8 @@ def read_identity(config: ConfigSpace) -> PciIdentity:
 
 def identity_behind(transport: Transport) -> PciIdentity | None:
     """The identity of the function behind a transport; None where there is no configuration space to look into."""
+    if isinstance(transport, RecordingTransport):
+        transport = transport.inner
     return read_identity(transport.config) if isinstance(transport, DoeTransport) else None
 
 

@@ -181,6 +181,11 @@ class RecordingTransport:
         return cls(inner, framing, file)
 
     @property
+    def inner(self) -> Transport:
+        """The transport underneath."""
+        return self._inner
+
+    @property
     def address(self) -> str:
         """The address of the transport underneath."""
         return self._inner.address

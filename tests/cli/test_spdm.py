@@ -138,3 +138,23 @@ def test_a_secret_that_is_none_is_named_by_its_line_and_never_shown(run: Run, ur
     assert code == 1
     assert "line 3" in err
     assert "abcdef" not in err
+
+
+@pytest.mark.parametrize("words", [("devices", "enroll"), ("check",), ("measure", "get")])
+def test_the_verbs_that_talk_to_a_device_can_be_traced(
+    words: tuple[str, ...], url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = tmp_path / "trace.jsonl"
+    main([*words, url, "--trace", str(recording), "--sysroot", str(tmp_path / "tree")])
+    capsys.readouterr()
+    assert main(["spdm", "trace", str(recording)]) == 0
+    assert "CHALLENGE_AUTH" in capsys.readouterr().out
+
+
+def test_the_root_of_a_device_is_fetched_in_view(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recording = tmp_path / "trace.jsonl"
+    tree = ("--sysroot", str(tmp_path / "tree"))
+    main(["roots", "add", "--from-device", url, "--trace", str(recording), "--dry-run", *tree])
+    capsys.readouterr()
+    assert main(["spdm", "trace", str(recording)]) == 0
+    assert "CERTIFICATE" in capsys.readouterr().out
