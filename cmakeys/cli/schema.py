@@ -53,7 +53,10 @@ def _read(folder: Traversable, name: str) -> dict[str, object]:
 
 
 def self_contained(document: Mapping[str, object], shared: Mapping[str, object]) -> dict[str, object]:
-    """A schema with what it refers to in the shared one inside, so that it can be used alone."""
+    """A schema with what it refers to in the shared one inside, so that it can be used alone.
+
+    It must have no definitions of its own.
+    """
     parts = shared["$defs"]
     assert isinstance(parts, dict)  # noqa: S101 a file of ours, and a test reads every one
     wanted, seen = list(_references(document)), set[str]()
@@ -64,9 +67,9 @@ def self_contained(document: Mapping[str, object], shared: Mapping[str, object])
             wanted.extend(_references(parts[name]))
     if not seen:
         return dict(document)
-    local = json_format.loads(json_format.dumps(document).replace(_REFERENCE, _HERE))
-    own = local.get("$defs", {})
-    return {**local, "$defs": {**own, **{name: parts[name] for name in sorted(seen)}}}
+    whole = {**document, "$defs": {name: parts[name] for name in sorted(seen)}}
+    local: dict[str, object] = json_format.loads(json_format.dumps(whole).replace(_REFERENCE, _HERE))
+    return local
 
 
 def _references(part: object) -> Iterator[str]:
