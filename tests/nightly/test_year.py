@@ -288,7 +288,7 @@ def test_a_year_of_nights_rings_as_the_table_says(world: World) -> None:
         wrong += [f"night {night}: {one}" for one in differences(row.rings, list(rings(lines)), names)]
         if left != code:
             wrong.append(f"night {night}: left with {left}, not {code}")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize(
