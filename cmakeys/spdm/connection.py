@@ -25,7 +25,8 @@ from cmakeys.spdm.algorithms import (
     OpaqueFormat,
     PqcAsym,
 )
-from cmakeys.spdm.codes import Capability, ErrorCode, KeyUsage, RequestCode, ResponseCode, Version
+from cmakeys.spdm.challenging import check_answer
+from cmakeys.spdm.codes import Capability, ErrorCode, RequestCode, ResponseCode, Version
 from cmakeys.spdm.inventory import FurtherAnswer, Inventory
 from cmakeys.spdm.measuring import check_block, check_operation
 from cmakeys.spdm.messages.capabilities import Capabilities, GetCapabilities
@@ -34,7 +35,7 @@ from cmakeys.spdm.messages.certificates import (
     Digests,
     GetCertificate,
 )
-from cmakeys.spdm.messages.challenge import REQUESTS_AUTHENTICATION, Challenge, ChallengeAuth
+from cmakeys.spdm.messages.challenge import Challenge, ChallengeAuth
 from cmakeys.spdm.messages.endpoint_info import EndpointInfo, GetEndpointInfo
 from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.messages.header import Layout, peek_version
@@ -54,9 +55,6 @@ from cmakeys.spdm.wire import Reader, WireError
 REQUESTS = {code.value: code for code in RequestCode}
 REQUEST_NAMES = {code: code.name for code in RequestCode}
 """Looked up for every message; asking the enumeration takes ten times as long."""
-
-SLOT_PROVISIONED_KEY = 0xFF
-"""Slot number of a public key that was provisioned out of band."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,28 +338,15 @@ class Connection:
         asked = pull_again(Challenge.pull, Reader(request, "CHALLENGE"))
         has_summary = self.has(MEAS) and asked.summary_hash != 0
         answer = ChallengeAuth.pull(reader, self.layout, has_summary=has_summary)
-        code = RequestCode.CHALLENGE
-        if answer.version == Version.V10 or asked.slot == SLOT_PROVISIONED_KEY:
-            answered, expected = answer.param1 & (0xFF if answer.version == Version.V10 else 0x0F), asked.slot & 0x0F
-        else:
-            answered, expected = answer.param1 & 0x0F, asked.slot
-        if answered != expected:
-            raise violation(code, f"slot {answered} answered where slot {expected} was challenged")
-        if asked.slot != SLOT_PROVISIONED_KEY and not answer.slot_mask >> asked.slot & 1:
-            raise violation(code, f"the mask {answer.slot_mask:#04x} lacks the challenged slot {asked.slot}")
-        if answer.param1 & REQUESTS_AUTHENTICATION and not (
-            self.requester_flags & Capability.MUT_AUTH and self.has(Capability.MUT_AUTH)
-        ):
-            raise violation(code, "mutual authentication is requested though it was not negotiated")
         chain = self.chains.get(asked.slot)
-        if chain is not None and self.hash is not None and self.hash.digest(chain) != answer.chain_hash:
-            raise violation(code, f"CertChainHash is not the hash of the chain read from slot {asked.slot}")
-        info = self.digests.info_of(asked.slot) if self.digests else None
-        if info is not None and not info.key_usage & KeyUsage.CHALLENGE:
-            raise violation(code, f"the key of slot {asked.slot} may not be used for CHALLENGE")
-        self._check_opaque(code, answer.opaque)
-        if answer.context != asked.context:
-            raise violation(code, "RequesterContext is not the one that was sent")
+        check_answer(
+            asked,
+            answer,
+            mutual=bool(self.requester_flags & Capability.MUT_AUTH) and self.has(Capability.MUT_AUTH),
+            chain_hash=self.hash.digest(chain) if chain is not None and self.hash is not None else None,
+            info=self.digests.info_of(asked.slot) if self.digests else None,
+        )
+        self._check_opaque(RequestCode.CHALLENGE, answer.opaque)
         message = reader.consumed()
         unsigned = message[: len(message) - len(answer.signature)]
         self.challenge = self._statement(
@@ -371,7 +356,7 @@ class Connection:
             answer.signature,
             (asked.nonce, answer.nonce),
         )
-        self._check_nonces(code)
+        self._check_nonces(RequestCode.CHALLENGE)
         self.transcript.challenged()
         return answer
 

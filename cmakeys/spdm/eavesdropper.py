@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from cmakeys.errors import EvidenceProblem
 from cmakeys.spdm.agreement import EXCHANGE_SIZES
+from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY
 from cmakeys.spdm.codes import Capability, RequestCode, ResponseCode, SummaryHash
-from cmakeys.spdm.connection import SLOT_PROVISIONED_KEY, Connection, Exchange
+from cmakeys.spdm.connection import Connection, Exchange
 from cmakeys.spdm.messages.certificates import CertificateResponse, Digests
 from cmakeys.spdm.messages.encapsulated import DeliverEncapsulatedResponse
 from cmakeys.spdm.messages.finish import Finish, FinishResponse

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cmakeys.spdm import agreement
 from cmakeys.spdm.agreement import EXCHANGE_SIZES, Agreement, AgreementProblem
 from cmakeys.spdm.algorithms import BASE_HASH_FUNCTIONS, Dhe, Kem
+from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY
 from cmakeys.spdm.codes import (
     NONCE_LENGTH,
     Capability,
@@ -27,7 +28,7 @@ from cmakeys.spdm.codes import (
     SummaryHash,
     Version,
 )
-from cmakeys.spdm.connection import SLOT_PROVISIONED_KEY, Connection, Exchange
+from cmakeys.spdm.connection import Connection, Exchange
 from cmakeys.spdm.effects import Flow
 from cmakeys.spdm.encapsulated import Identity, first_digests, serve
 from cmakeys.spdm.messages.finish import SIGNATURE_INCLUDED, FinishResponse, push_finish_start
