@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,15 @@ from cmakeys.reports.terminal import Tone
 
 if TYPE_CHECKING:
     from cmakeys.evidence.model import Evidence
+
+
+class SessionWhen(Enum):
+    """`SessionUse` by the words of the command line, without what it needs."""
+
+    OFF = "off"
+    PREFER = "prefer"
+    REQUIRE = "require"
+
 
 app = noun_app("Keep what a device said, look at it, and judge it again anywhere.")
 
@@ -38,6 +48,14 @@ def save(
         Path | None,
         typer.Option("--record", "--trace", metavar="FILE", help="Also record every frame, for replay and pcap."),
     ] = None,
+    session: Annotated[
+        SessionWhen | None,
+        typer.Option("--session", metavar="WHEN", help="Ask for measurements in a session: off, prefer or require."),
+    ] = None,
+    trace_secrets: Annotated[
+        Path | None,
+        typer.Option("--trace-secrets", metavar="FILE", help="Write down the secrets that open what was recorded."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     sysroot: Sysroot = SYSTEM,
     json: Json = False,
@@ -53,6 +71,8 @@ def save(
         from cmakeys.evidence.credentials import load_credentials
         from cmakeys.evidence.live import Question, collect
         from cmakeys.evidence.model import EndingKind
+        from cmakeys.evidence.secrets import SecretKeeper
+        from cmakeys.spdm.attesting import SessionUse
         from cmakeys.spdm.requester import Plan
         from cmakeys.transports.base import Deadline
         from cmakeys.transports.connect import framing_of, open_transport
@@ -65,8 +85,9 @@ def save(
             config.policy.offer(),
             Plan(slot=slot),
             nonce=a_nonce(nonce),
-            session=config.policy.session,
+            session=config.policy.session if session is None else SessionUse(session.value),
             credentials=load_credentials(config.requester),
+            keeper=SecretKeeper() if trace_secrets is not None else None,
         )
         deadline = Deadline.after(timeout if timeout is not None else config.timeout)
         transport = open_transport(url, deadline)
@@ -77,6 +98,8 @@ def save(
             evidence = collect(transport, deadline, now=datetime.now(UTC), question=question, identity=identity)
         finally:
             transport.close()
+            if trace_secrets is not None and question.keeper is not None:
+                question.keeper.write(trace_secrets)
         ending = evidence.ending
         if ending.kind is EndingKind.UNREACHABLE:
             raise Temporary(f"nothing was saved: {ending.message}", object=url, hint=ending.hint)

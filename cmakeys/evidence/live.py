@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cmakeys import __version__
 from cmakeys.errors import Temporary
 from cmakeys.evidence.model import Ending, EndingKind, Evidence, EvidenceKind
-from cmakeys.spdm import attesting
+from cmakeys.evidence.secrets import SecretKeeper
+from cmakeys.spdm import agreement, attesting
 from cmakeys.spdm.attesting import SessionUse, SessionWish
 from cmakeys.spdm.codes import NONCE_LENGTH
 from cmakeys.spdm.connection import Exchange
@@ -42,6 +43,7 @@ class Question:
 
     `nonce`, 32 bytes chosen by whoever will judge the evidence, takes the place of the requester's fresh ones.
     `session` says whether measurements are asked for in a session; `credentials` are shown to a device that asks.
+    `keeper` keeps the secrets of sessions, None to forget them.
     """
 
     offer: Offer = field(default_factory=Offer)
@@ -50,6 +52,7 @@ class Question:
     nonce: bytes | None = None
     session: SessionUse = SessionUse.OFF
     credentials: Credentials | None = None
+    keeper: SecretKeeper | None = None
 
     def __post_init__(self) -> None:
         if self.nonce is not None and len(self.nonce) != NONCE_LENGTH:
@@ -123,7 +126,9 @@ def _wish(question: Question, transport: Transport) -> SessionWish | None:
     if question.session is SessionUse.OFF:
         return None
     binding = binding_of(framing_of(transport.address))
-    return SessionWish(binding, _leaf_key) if binding is not None else None
+    if binding is None:
+        return None
+    return SessionWish(binding, _leaf_key, question.keeper.begin if question.keeper is not None else agreement.begin)
 
 
 def _leaf_key(structure: bytes, hash_size: int) -> CertificatePublicKeyTypes | None:

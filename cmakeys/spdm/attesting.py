@@ -15,6 +15,9 @@ from enum import Enum
 
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
+from cmakeys.spdm import agreement
+from cmakeys.spdm.agreement import Agreement
+from cmakeys.spdm.algorithms import Dhe, Kem
 from cmakeys.spdm.codes import Capability, KeyUsage, MutualAuthentication
 from cmakeys.spdm.connection import Exchange
 from cmakeys.spdm.effects import DeviceRefused, DeviceUnavailable, Flow, Resynchronise
@@ -43,11 +46,12 @@ class SessionWish:
     """How a session is made: the form of its records, and how a leaf's public key is read from a chain structure.
 
     `key_of` gets the structure and the size of the hash at its beginning, in bytes; None stands for a chain that cannot
-    be read, with which no session is tried.
+    be read, with which no session is tried. `begin` makes the fresh key of each exchange.
     """
 
     binding: Binding
     key_of: Callable[[bytes, int], CertificatePublicKeyTypes | None]
+    begin: Callable[[Dhe | Kem], Agreement] = agreement.begin
 
 
 def attest(
@@ -95,7 +99,8 @@ def _attest_once(
     if wish is None or key is None:
         yield from requester.measure(plan, slot)
         return ()
-    established = yield from key_exchange(requester, SessionPlan(wish.binding, slot), key, identity=identity)
+    session_plan = SessionPlan(wish.binding, slot)
+    established = yield from key_exchange(requester, session_plan, key, identity=identity, begin=wish.begin)
     return (yield from _measure_inside(established.session, plan, slot))
 
 

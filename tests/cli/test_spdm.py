@@ -14,6 +14,7 @@ from cmakeys.emulator.factory import Blueprint, build_device
 from cmakeys.emulator.keys import KeyType
 from cmakeys.emulator.line import Seat
 from cmakeys.emulator.server import Server
+from cmakeys.emulator.session_settings import SessionSettings
 from cmakeys.emulator.settings import DeviceSettings, MultiKey
 from tests.workbench import vendor
 
@@ -158,3 +159,22 @@ def test_the_root_of_a_device_is_fetched_in_view(url: str, tmp_path: Path, capsy
     capsys.readouterr()
     assert main(["spdm", "trace", str(recording)]) == 0
     assert "CERTIFICATE" in capsys.readouterr().out
+
+
+def test_the_secrets_of_a_recording_open_it_and_are_kept_only_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = DeviceSettings(sessions=SessionSettings())
+    recording, secrets, saved = (str(tmp_path / name) for name in ("trace.jsonl", "secrets.txt", "saved.json"))
+    words = ["--session", "require", "--trace", recording, "--trace-secrets", secrets]
+    with Server([Seat(build_device(vendor(), Blueprint(settings=settings)))]) as server:
+        assert main(["evidence", "save", server.places[0].url, "-o", saved, *words, "--sysroot", str(tmp_path)]) == 0
+    assert (tmp_path / "secrets.txt").stat().st_mode & 0o077 == 0
+    assert "secret=" not in (tmp_path / "trace.jsonl").read_text() + (tmp_path / "saved.json").read_text()
+    capsys.readouterr()
+    assert main(["spdm", "trace", recording]) == 0
+    assert "0 unopened" not in capsys.readouterr().out
+    assert main(["spdm", "trace", recording, "--secrets", secrets]) == 0
+    out = capsys.readouterr().out
+    assert "0 unopened, 0 with a problem" in out
+    assert "END_SESSION_ACK" in out
