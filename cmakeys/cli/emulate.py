@@ -38,6 +38,7 @@ from cmakeys.cli.output import verb
 if TYPE_CHECKING:
     from threading import Event
 
+    from cmakeys.emulator.disclosure_settings import Disclosures
     from cmakeys.emulator.factory import Blueprint
     from cmakeys.emulator.faults import Fault
     from cmakeys.emulator.line import Seat
@@ -103,6 +104,9 @@ def emulate(
     talkative: Annotated[
         bool, typer.Option("--talkative", help="Tell all there is: log, endpoint, key pairs, events, IDE, TDISP.")
     ] = False,
+    trusted_place: Annotated[
+        bool, typer.Option("--trusted-place", help="Take chains for slot 0 and outside a session, with --talkative.")
+    ] = False,
     firmware: Annotated[
         str, typer.Option("--firmware", metavar="TEXT", help="What is measured as the device's firmware.")
     ] = "firmware 1",
@@ -157,7 +161,6 @@ def emulate(
     with verb("emulate", json=json) as out:
         from dataclasses import replace
 
-        from cmakeys.emulator.disclosure_settings import Disclosures
         from cmakeys.emulator.faults import find_faults
         from cmakeys.emulator.server import Server
 
@@ -196,7 +199,7 @@ def emulate(
                 chunking=not no_chunking,
                 multi_key=_multi_key(multi_key),
                 algorithms=_algorithms(pqc_first),
-                disclosures=Disclosures() if talkative else None,
+                disclosures=_disclosures(talkative=talkative, trusted_place=trusted_place),
                 sessions=options.settings(records=transport is not TransportName.NONE),
             ),
         )
@@ -226,6 +229,15 @@ def _host_and_port(listen: str, count: int) -> tuple[str, int]:
             "this is not HOST:PORT", object=listen, hint="as 127.0.0.1:2323; port 0 takes a free one for each device"
         )
     return host, int(port)
+
+
+def _disclosures(*, talkative: bool, trusted_place: bool) -> Disclosures | None:
+    from cmakeys.emulator.disclosure_settings import Disclosures
+    from cmakeys.errors import UsageProblem
+
+    if trusted_place and not talkative:
+        raise UsageProblem("nothing takes a chain without --talkative", object="--trusted-place")
+    return Disclosures(trusted_place=trusted_place) if talkative else None
 
 
 def _blueprint(

@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from cmakeys.emulator.certificates import distinguished_name
 from cmakeys.emulator.conversation import Conversation, Refusal
+from cmakeys.emulator.cxl import CXL_CONSORTIUM
 from cmakeys.emulator.disclosure_settings import Disclosures
+from cmakeys.emulator.functions import Functions
 from cmakeys.emulator.hardware import MAX_SLOTS
 from cmakeys.emulator.questions import Interview, Questionnaire
 from cmakeys.emulator.sessions import OpenSession
@@ -42,19 +44,9 @@ from cmakeys.spdm.messages.extension_log import (
 )
 from cmakeys.spdm.messages.provisioning import Csr, GetCsr, SetCertificate, SetCertificateResponse
 from cmakeys.spdm.messages.vendor_defined import VendorDefinedRequest, VendorDefinedResponse
-from cmakeys.spdm.pci_sig import (
-    PCI_SIG,
-    IdeKmObject,
-    IdeQuery,
-    IdeQueryResponse,
-    InterfaceState,
-    Protocol,
-    TdispCapabilities,
-    TdispHeader,
-    TdispMessage,
-)
+from cmakeys.spdm.pci_sig import PCI_SIG
 from cmakeys.spdm.signing import Context
-from cmakeys.spdm.wire import Reader, WireError, le
+from cmakeys.spdm.wire import Reader, le
 from cmakeys.x509.bundle import SpdmChain
 from cmakeys.x509.certificate import CertificateProblem, same_key
 
@@ -62,7 +54,6 @@ EVENT_GROUPS = b"\x00\x00" + bytes(14)
 """One group of DMTF's events. What such a list looks like inside is not settled here, and nobody reads it."""
 
 _LOG_HEADER = 12
-_TDISP_UNSUPPORTED = 7
 _MEASUREMENT_MASK = 32
 
 
@@ -122,10 +113,16 @@ def answer_csr(talk: Conversation, reader: Reader) -> bytes:
 
 
 def answer_set_certificate(talk: Conversation, reader: Reader) -> bytes:
-    """SET_CERTIFICATE_RSP: in a session, a chain for the key of slot 0 may be put into another slot, or taken out."""
+    """SET_CERTIFICATE_RSP: a chain for the key of the lowest slot may be put into a slot, or taken out of it.
+
+    That takes a session, and leaves slot 0 alone, unless the device is still in a trusted place.
+    """
     request = SetCertificate.pull(reader)
-    _session_of(talk)
-    if not 0 < request.slot < MAX_SLOTS:
+    if not _disclosed(talk).trusted_place:
+        _session_of(talk)
+        if not request.slot:
+            raise Refusal(ErrorCode.INVALID_REQUEST)
+    if request.slot >= MAX_SLOTS or (request.erase and not request.slot):
         raise Refusal(ErrorCode.INVALID_REQUEST)
     if request.erase:
         talk.hardware.install(request.slot, ())
@@ -188,37 +185,12 @@ def _send_event(session: OpenSession, indices: tuple[int, ...]) -> Questionnaire
 
 
 def answer_vendor_defined(talk: Conversation, reader: Reader) -> bytes:
-    """VENDOR_DEFINED_RESPONSE of the PCI-SIG's protocols, which belong into a session."""
+    """VENDOR_DEFINED_RESPONSE of the protocols of the PCI-SIG and of CXL, which belong into a session."""
     request = VendorDefinedRequest.pull(reader)
-    if request.vendor != PCI_SIG or talk.hardware.settings.disclosures is None:
+    if request.vendor not in (PCI_SIG, CXL_CONSORTIUM) or talk.hardware.settings.disclosures is None:
         raise Refusal(ErrorCode.UNSUPPORTED_REQUEST, RequestCode.VENDOR_DEFINED_REQUEST)
-    _session_of(talk)
-    payload = _pci_sig_answer(_disclosed(talk), request.payload)
+    session = _session_of(talk)
+    if session.functions is None:
+        session.functions = Functions(_disclosed(talk).ide_registers, talk.hardware.random)
+    payload = session.functions.answer(request.vendor, request.payload)
     return talk.encode(VendorDefinedResponse(request.version, request.vendor, payload, request.large))
-
-
-def _pci_sig_answer(disclosures: Disclosures, payload: bytes) -> bytes:
-    if payload[:1] == bytes((Protocol.IDE_KM,)):
-        return _ide_answer(disclosures, payload)
-    reader = Reader(payload, "TDISP request")
-    header = TdispHeader.pull(reader)
-    function = header.function_id
-    if header.type == TdispMessage.GET_TDISP_VERSION:
-        return TdispHeader(TdispMessage.TDISP_VERSION, function).push() + b"\x01\x10"
-    if header.type == TdispMessage.GET_TDISP_CAPABILITIES:
-        reader.u32("TSM_CAPS")
-        asked = sum(1 << (kind & 0x7F) for kind in (0x81, 0x82, 0x85))
-        return TdispCapabilities(0, asked, 0, 52, 1, 1).push(function)
-    if header.type == TdispMessage.GET_DEVICE_INTERFACE_STATE:
-        state = bytes((InterfaceState.CONFIG_UNLOCKED,))
-        return TdispHeader(TdispMessage.DEVICE_INTERFACE_STATE, function).push() + state
-    return TdispHeader(TdispMessage.TDISP_ERROR, function).push() + le(_TDISP_UNSUPPORTED, 4) + le(header.type, 4)
-
-
-def _ide_answer(disclosures: Disclosures, payload: bytes) -> bytes:
-    if payload[1:2] != bytes((IdeKmObject.QUERY,)):
-        raise WireError("only QUERY is answered", object="IDE_KM")
-    query = IdeQuery.pull(Reader(payload, "IDE_KM QUERY"))
-    if query.port:
-        raise WireError(f"there is no port {query.port}", object="IDE_KM")
-    return IdeQueryResponse(0, 0, 0, 0, 0, disclosures.ide_registers).push()

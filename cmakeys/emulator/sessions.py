@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cmakeys.emulator.functions import Functions
 from cmakeys.emulator.requester_identity import RequesterIdentity
 from cmakeys.spdm.codes import MutualAuthentication
 from cmakeys.spdm.schedule import KeySchedule, Secrets, TrafficSecret
@@ -68,6 +69,8 @@ class OpenSession:
         """EncapD: the first DIGESTS that the requester delivered."""
         self.subscribed = False
         """The requester wants to hear of events."""
+        self.functions: Functions | None = None
+        """What the session has made of keys and interfaces, once it was asked about them."""
         self.updating = False
         """A KEY_UPDATE awaits its verification."""
         self.over = False

@@ -124,6 +124,7 @@ def test_the_faults_are_data_under_json(capsys: pytest.CaptureFixture[str]) -> N
         (["--version", "2.0"], 2, "1.4"),
         (["--identity", "Vendor=1B36"], 2, "lower case"),
         (["--slots", "9"], 2, "slots"),
+        (["--trusted-place"], 2, "--talkative"),
     ],
 )
 def test_a_wrong_option_is_answered_with_what_would_be_right(

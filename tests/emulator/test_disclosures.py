@@ -22,8 +22,10 @@ from cmakeys.spdm.codes import Capability, ErrorCode, RequestCode, Version
 from cmakeys.spdm.effects import DeviceRefused, Flow
 from cmakeys.spdm.inquiry import NotOffered
 from cmakeys.spdm.inventory import LogCoverage, coverage
+from cmakeys.spdm.messages.endpoint_info import push_class_identifiers
 from cmakeys.spdm.messages.events import EventAck, EventType, SendEvent, SubscribeEventTypes
 from cmakeys.spdm.messages.provisioning import GetCsr, SetCertificate, SetCertificateResponse
+from cmakeys.spdm.messages.vendor_defined import Registry, Vendor
 from cmakeys.spdm.offer import Offer
 from cmakeys.spdm.pci_sig import (
     PCI_SIG,
@@ -36,7 +38,7 @@ from cmakeys.spdm.pci_sig import (
 from cmakeys.spdm.session import Session
 from cmakeys.spdm.signing import verify_statement
 from cmakeys.spdm.terms import with_sessions
-from cmakeys.spdm.wire import Reader, WireError
+from cmakeys.spdm.wire import Reader
 from tests.emulator.conftest import credentials
 from tests.emulator.session_driver import Talk, converse
 from tests.workbench import vendor
@@ -44,8 +46,9 @@ from tests.workbench import vendor
 SINCE_13 = (Version.V13, Version.V14)
 
 
-def device(multi_key: MultiKey = MultiKey.NONE, slots: tuple[int, ...] = (0,)) -> Device:
-    settings = DeviceSettings(sessions=SessionSettings(), disclosures=Disclosures(), multi_key=multi_key)
+def device(multi_key: MultiKey = MultiKey.NONE, slots: tuple[int, ...] = (0,), *, trusted: bool = False) -> Device:
+    disclosures = Disclosures(trusted_place=trusted)
+    settings = DeviceSettings(sessions=SessionSettings(), disclosures=disclosures, multi_key=multi_key)
     kept = dict.fromkeys(slots, (credentials(KeyType.ECDSA_P384),))
     return build_device(vendor(), Blueprint(settings=settings, slots=slots, credentials=kept))
 
@@ -142,12 +145,29 @@ def test_tdisp_and_ide_are_told_in_a_session() -> None:
     assert pull_interface_state(payload) is InterfaceState.CONFIG_UNLOCKED
 
 
-def test_a_tdisp_request_that_would_change_something_is_refused_in_tdisps_own_way() -> None:
+def test_an_interface_is_locked_and_started_in_the_session_that_asks() -> None:
     talking, session = in_session()
-    lock = bytes((1, 0x10, 0x83, 0, 0)) + bytes(12 + 20)
-    payload = talking.inside(session, inquiry.vendor_defined(session.requester, PCI_SIG, lock))
-    with pytest.raises(WireError, match="TDISP error 0x7"):
-        pull_interface_state(payload)
+
+    def ask(payload: bytes) -> bytes:
+        return talking.inside(session, inquiry.vendor_defined(session.requester, PCI_SIG, payload))
+
+    nonce = ask(bytes((1, 0x10, 0x83, 0, 0)) + bytes(12 + 20))[17:]
+    assert pull_interface_state(ask(get_interface_state())) is InterfaceState.CONFIG_LOCKED
+    ask(bytes((1, 0x10, 0x86, 0, 0)) + bytes(12) + nonce)
+    assert pull_interface_state(ask(get_interface_state())) is InterfaceState.RUN
+    talking.run(session.end())
+    again = talking.open().session
+    payload = talking.inside(again, inquiry.vendor_defined(again.requester, PCI_SIG, get_interface_state()))
+    assert pull_interface_state(payload) is InterfaceState.CONFIG_UNLOCKED
+
+
+def test_a_vendor_whose_protocols_are_not_played_is_refused() -> None:
+    talking, session = in_session()
+    with pytest.raises(DeviceRefused) as caught:
+        talking.inside(
+            session, inquiry.vendor_defined(session.requester, Vendor(Registry.PCI_SIG, b"\x02\x00"), b"\0\0")
+        )
+    assert caught.value.error.code == ErrorCode.UNSUPPORTED_REQUEST
 
 
 def test_events_come_to_who_subscribed() -> None:
@@ -195,6 +215,35 @@ def test_a_chain_for_the_same_key_can_be_put_into_another_slot_and_taken_out() -
         set_certificate(SetCertificate(Version.V13, 2, foreign))
     with pytest.raises(DeviceRefused):
         set_certificate(replace(put, slot=0))
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_slot_0_takes_a_chain_outside_a_session_in_a_trusted_place_only(trusted: bool) -> None:
+    talking = talk(made=device(trusted=trusted))
+    talking.run(talking.requester.digests())
+    structure = talking.run(talking.requester.certificate(0))
+    put = SetCertificate(Version.V13, 0, structure, model=1)
+    flow = talking.requester.delivery.ask(RequestCode.SET_CERTIFICATE, put.push)
+    if trusted:
+        answer = talking.run(flow)
+        assert isinstance(answer, SetCertificateResponse)
+        assert answer.slot == 0
+        assert talking.run(talking.requester.certificate(0)) == structure
+    else:
+        with pytest.raises(DeviceRefused) as caught:
+            talking.run(flow)
+        assert caught.value.error.code == ErrorCode.SESSION_REQUIRED
+
+
+def test_slot_0_is_never_emptied() -> None:
+    talking = talk(made=device(trusted=True))
+    erase = SetCertificate(Version.V13, 0, erase=True)
+    with pytest.raises(DeviceRefused):
+        talking.run(talking.requester.delivery.ask(RequestCode.SET_CERTIFICATE, erase.push))
+
+
+def test_signed_endpoint_information_needs_no_padding_on_doe() -> None:
+    assert not len(push_class_identifiers(Disclosures().identifiers)) % 4
 
 
 def test_a_device_without_disclosures_announces_none_and_answers_none() -> None:
