@@ -13,6 +13,9 @@ would otherwise be a weaker policy without a word.
       days: 400              # and none that is older; 0, no limit by age
       evidence: news         # what devices said: none, news or all of it
       evidence-size: 256     # MiB for all of that
+    initrd:                  # what the roots are baked into; found out where it is not said
+      images: ["/boot/initrd.img-{release}"]
+      rebuild: [update-initramfs, -u]
     requester:               # who we are, for devices that ask; without it they are told nothing
       chain: /etc/cmakeys/requester.pem
       key: /etc/cmakeys/requester.key
@@ -28,6 +31,7 @@ from cmakeys.devices.retention import Retention
 from cmakeys.errors import UsageProblem, from_oserror
 from cmakeys.evidence.credentials import CredentialFiles
 from cmakeys.evidence.keeping import DEFAULT_LIMIT, Keep
+from cmakeys.images.current import InitrdSettings
 from cmakeys.roots.document import MAX_DOCUMENT_SIZE, Node, read_document
 from cmakeys.verify.policy import Policy, apply_settings
 
@@ -40,8 +44,10 @@ MAX_FILES = 256
 MAX_CHECKS = 100_000
 MAX_DAYS = 36_500
 MAX_EVIDENCE = 1 << 20
+MAX_INITRDS = 8
+MAX_WORDS = 32
 
-_SECTIONS = frozenset({"policy", "check", "history", "requester"})
+_SECTIONS = frozenset({"policy", "check", "history", "initrd", "requester"})
 _HISTORY = frozenset({"checks", "days", "evidence", "evidence-size"})
 
 
@@ -82,6 +88,7 @@ class Config:
     policy: Policy = field(default_factory=Policy)
     timeout: float = 30.0
     history: History = field(default_factory=History)
+    initrd: InitrdSettings = field(default_factory=InitrdSettings)
     requester: CredentialFiles | None = None
     origins: tuple[tuple[str, str], ...] = ()
 
@@ -92,6 +99,8 @@ class Config:
         values |= {f"history.{key}": value for key, value in self.history.settings().items()}
         files = self.requester
         values |= {
+            "initrd.images": list(self.initrd.places) or None,
+            "initrd.rebuild": list(self.initrd.rebuild) or None,
             "requester.chain": str(files.chain) if files else None,
             "requester.key": str(files.key) if files else None,
         }
@@ -116,7 +125,7 @@ def apply(config: Config, data: bytes, source: str) -> Config:
         return config
     sections = read_document(data, source).mapping(frozenset(), _SECTIONS)
     policy, timeout, history, origins = config.policy, config.timeout, config.history, dict(config.origins)
-    requester = config.requester
+    initrd, requester = config.initrd, config.requester
     for section, node in sections.items():
         if section == "policy":
             policy = apply_settings(policy, node)
@@ -124,11 +133,13 @@ def apply(config: Config, data: bytes, source: str) -> Config:
             timeout = _timeout(node, timeout)
         elif section == "requester":
             requester = _requester(node)
+        elif section == "initrd":
+            initrd = _initrd(node, initrd)
         else:
             history = _history(node, history)
         if isinstance(node.value, dict):
             origins |= {f"{section}.{key}": f"{source} line {item.line}" for key, item in node.value.items()}
-    return Config(policy, timeout, history, requester, tuple(origins.items()))
+    return Config(policy, timeout, history, initrd, requester, tuple(origins.items()))
 
 
 def _timeout(section: Node, current: float) -> float:
@@ -150,6 +161,22 @@ def _history(section: Node, current: History) -> History:
     )
     limit = _within(size, 1, MAX_EVIDENCE) << 20 if size else current.evidence_limit
     return History(retention, kept.member(Keep) if kept else current.evidence, limit)
+
+
+def _initrd(section: Node, current: InitrdSettings) -> InitrdSettings:
+    nodes = section.mapping(frozenset(), frozenset({"images", "rebuild"}))
+    images, rebuild = nodes.get("images"), nodes.get("rebuild")
+    places = current.places
+    if images is not None:
+        places = images.texts()
+        if len(places) > MAX_INITRDS or not all(place.startswith("/") and "\0" not in place for place in places):
+            raise images.problem(f"at most {MAX_INITRDS} whole paths are expected, from /, perhaps with {{release}}")
+    words = current.rebuild
+    if rebuild is not None:
+        words = rebuild.texts()
+        if len(words) > MAX_WORDS or not all(words) or any("\0" in word for word in words):
+            raise rebuild.problem("a command as a list of its words is expected", "[dracut, --force]")
+    return InitrdSettings(places, words)
 
 
 def _requester(section: Node) -> CredentialFiles:

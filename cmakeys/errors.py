@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     TEMPORARY = 6
     LOCKED = 7
     REFUSED = 8
+    FOLLOW_UP = 9
     CHANGED = 10
 
 
@@ -100,6 +101,13 @@ class Refused(EnvironmentProblem):
 
     exit_code = ExitCode.REFUSED
     code = "refused"
+
+
+class FollowUpFailed(EnvironmentProblem):
+    """What was asked for is done and stands; what was to follow from it failed."""
+
+    exit_code = ExitCode.FOLLOW_UP
+    code = "follow-up"
 
 
 class EvidenceProblem(CmakeysError):

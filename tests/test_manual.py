@@ -281,7 +281,7 @@ def test_the_faults_shown_exist_and_must_be_what_is_said() -> None:
 def test_every_setting_is_documented_with_its_default() -> None:
     settings = {setting.key: setting.value for setting in Config().settings()}
     shown = {}
-    for section in ("policy", "check", "history", "requester"):
+    for section in ("policy", "check", "history", "initrd", "requester"):
         for item in CONFIGURATION.section("CONFIGURATION", section).items:
             match = re.search(
                 r"Default: (\[[^]]*\]|\{[^}]*\}|[a-z0-9-]+)\.?(?: |$)", item.text.replace(" .", ".").replace('"', "")

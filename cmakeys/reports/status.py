@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+from cmakeys.images.freshness import Initrds
+from cmakeys.reports.initrds import initrds_data, initrds_sentence
 from cmakeys.reports.layout import WIDTH, Line, shorten, wrap
 from cmakeys.reports.terminal import Tone, printable
 from cmakeys.status.advice import Step
@@ -33,7 +35,7 @@ def status_report(status: Status, step: Step | None, command: str) -> list[Line]
     lines += [
         *(_gap("roots", status.roots) if isinstance(status.roots, Gap) else _roots(status.roots, status)),
         *_kernel_lines(status),
-        *_part("image", "not checked", Tone.NOTE),
+        *(_gap("image", status.image) if isinstance(status.image, Gap) else _image(status.image)),
         *(_gap("devices", status.devices) if isinstance(status.devices, Gap) else _devices(status.devices)),
         *(_gap("journal", status.journal) if isinstance(status.journal, Gap) else _journal(status.journal)),
     ]
@@ -142,6 +144,10 @@ def _kernel(kernel: Kernel) -> list[Line]:
     return _part("kernel", sentence, tone, details)
 
 
+def _image(image: Initrds) -> list[Line]:
+    return _part("image", *initrds_sentence(image))
+
+
 def _devices(devices: Devices) -> list[Line]:
     if not devices.total:
         return _part("devices", "none enrolled", Tone.NOTE)
@@ -197,7 +203,7 @@ def status_data(status: Status, step: Step | None, command: str) -> dict[str, ob
         "bad": status.bad,
         "roots": _roots_data(status.roots) if isinstance(status.roots, Roots) else None,
         "kernel": _kernel_data(status.kernel) if isinstance(status.kernel, Kernel) else None,
-        "image": None,
+        "image": initrds_data(status.image) if isinstance(status.image, Initrds) else None,
         "devices": _devices_data(status.devices) if isinstance(status.devices, Devices) else None,
         "journal": _journal_data(status.journal) if isinstance(status.journal, JournalState) else None,
         "unknown": [

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from cmakeys.images.freshness import Initrds
 from cmakeys.status.model import ENDING, Devices, Gap, Kernel, Roots, Status
 from cmakeys.x509.horizon import Nearness
 
@@ -105,6 +106,17 @@ def _drift(status: Status) -> Step | None:
     return Step(words, f"{kernel.name} does not hold what is trusted on disk")
 
 
+def _stale_initrd(status: Status) -> Step | None:
+    image = status.image
+    if not isinstance(image, Initrds) or not image.stale:
+        return None
+    place = image.stale[0].path
+    reason = f"{place} would load other roots than are trusted"
+    if image.rebuild and status.kernel is not None:
+        return Step(image.rebuild, reason, ours=False)
+    return Step(("image", "inspect", place, "--against"), f"{reason}: make it anew")
+
+
 def _overlap_over(status: Status) -> Step | None:
     for name, until in status.roots.retiring if isinstance(status.roots, Roots) else ():
         if until is not None and until <= status.now:
@@ -167,6 +179,7 @@ RULES: tuple[Rule, ...] = (
     _no_roots,
     _expired,
     _drift,
+    _stale_initrd,
     _no_devices,
     _check_due,
     _unreachable,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cmakeys.errors import CmakeysError, Locked, NotPermitted, Temporary, Unsupported
+from cmakeys.images.freshness import Initrds
 from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.verify.clock import RELEASE, Recorded
 from cmakeys.verify.verdict import Outcome
@@ -151,6 +152,7 @@ class Status:
     newest: Recorded = RELEASE
     clock_fault: str = ""
     config: Gap | None = None
+    image: Initrds | Gap = Initrds((), "")
 
     @property
     def gaps(self) -> tuple[tuple[str, Gap], ...]:
@@ -159,6 +161,7 @@ class Status:
             ("config", self.config),
             ("roots", self.roots),
             ("kernel", self.kernel),
+            ("image", self.image),
             ("devices", self.devices),
             ("journal", self.journal),
         )

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from cmakeys.clock import journal_record, newest, register_record
-from cmakeys.config import load_config
+from cmakeys.config import Config, load_config
 from cmakeys.devices.register import Register
 from cmakeys.errors import CmakeysError, from_oserror
+from cmakeys.images.freshness import Initrds
+from cmakeys.images.recollection import Recollection
+from cmakeys.images.staleness import look_at_initrds
 from cmakeys.roots.directory import StoreReport
 from cmakeys.roots.journal import Journal, JournalReading
 from cmakeys.roots.lifecycle import LifeCycle
@@ -65,6 +68,7 @@ def survey(places: Places, now: datetime) -> Status:
         newest=record,
         clock_fault=fault,
         config=config if isinstance(config, Gap) else None,
+        image=_image(places, store, Config() if isinstance(config, Gap) else config),
     )
 
 
@@ -115,6 +119,14 @@ def _kernel(selector: str | None, store: StoreReport | Gap) -> Kernel | Gap | No
     if isinstance(store, Gap):
         return Gap(store.code, "not compared, because the roots cannot be read")
     return _looked(lambda: kernel_of(selector, store.root_set))
+
+
+def _image(places: Places, store: StoreReport | Gap, config: Config) -> Initrds | Gap:
+    """The initrds against the anchors, out of what the last check remembers where they are the same."""
+    if isinstance(store, Gap):
+        return Gap(store.code, "not compared, because the roots cannot be read")
+    memory = Recollection(places.state_dir)
+    return _looked(lambda: look_at_initrds(places.sysroot, store.root_set, config.initrd, memory))
 
 
 def kernel_of(selector: str, root_set: RootSet) -> Kernel:

@@ -26,7 +26,7 @@ def test_every_setting_is_in_the_json(tree: Path, capsys: pytest.CaptureFixture[
     assert (document["schema"], document["ok"]) == ("cmakeys/config-show/1", True)
     settings = {setting["key"]: setting for setting in document["data"]["settings"]}
     history = {f"history.{key}" for key in History().settings()}
-    requester = {"requester.chain", "requester.key"}
+    requester = {"requester.chain", "requester.key", "initrd.images", "initrd.rebuild"}
     assert set(settings) == {f"policy.{key}" for key in SETTINGS} | {"check.timeout"} | history | requester
     assert settings["policy.clock"] == {
         "key": "policy.clock",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import struct
 import subprocess
@@ -50,6 +51,11 @@ def packed(data: bytes, packing: str) -> bytes:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     return subprocess.run([*command, "-c"], input=data, capture_output=True, check=True, timeout=60).stdout
+
+
+def stream(data: bytes) -> io.BytesIO:
+    """The data as a file that is open."""
+    return io.BytesIO(data)
 
 
 def aligned(data: bytes) -> bytes:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from cmakeys.cli.output import plain
+from cmakeys.images.freshness import Baked, Freshness, Initrd, Initrds
+from cmakeys.images.inspect import Difference
 from cmakeys.reports.layout import Line
 from cmakeys.reports.status import SCREEN, status_data, status_report
 from cmakeys.reports.terminal import Terminal, Tone, width
@@ -42,6 +44,20 @@ CROWDED = Status(
     Devices(10**6, tuple((one, 10**6) for one in Outcome), (LONG,) * 9, (LONG,) * 9, 10**6, machines.NOW),
     JournalState(10**6, "f" * 200, 9),
     config=Gap("document", "d" * 200),
+    image=Initrds(
+        tuple(
+            Initrd(
+                f"/{LONG}{number}",
+                Freshness.STALE,
+                Baked("ab" * 32, "1" * 64, faults=("f" * 200,) * 8),
+                tuple((kind, LONG) for kind in Difference for _ in range(9)),
+            )
+            for number in range(8)
+        ),
+        "ab" * 32,
+        (LONG,) * 9,
+        "cd" * 32,
+    ),
 )
 TIMELESS = replace(
     CROWDED,
@@ -50,11 +66,11 @@ TIMELESS = replace(
     clock_fault="c" * 200,
 )
 GAP = Gap("store", "/etc/cmakeys/" + "x/" * 60 + ": Not a directory (ENOTDIR)")
-BLIND = Status(machines.NOW, "Linux", GAP, GAP, GAP, GAP, Recorded(machines.NOW, "x"), "c" * 200, GAP)
+BLIND = Status(machines.NOW, "Linux", GAP, GAP, GAP, GAP, Recorded(machines.NOW, "x"), "c" * 200, GAP, GAP)
 
 GOLDEN = (
     *("fresh", "healthy", "drift", "foreign", "ends-soon", "rejected", "wrong-clock", "plain-user", "rotating"),
-    *("tampered", "misconfigured", "tree", "overlap-over"),
+    *("tampered", "misconfigured", "tree", "overlap-over", "stale"),
 )
 
 
@@ -109,6 +125,6 @@ def test_what_is_wrong_stands_out_and_nothing_else_does(status: Status) -> None:
 def test_a_program_learns_what_is_unknown_and_why(status: Status) -> None:
     data = json.loads(json.dumps(plain(status_data(status, next_step(status), "x"))))
     unknown = {gap["part"] for gap in data["unknown"]}
-    for part in ("roots", "devices", "journal"):
+    for part in ("roots", "image", "devices", "journal"):
         assert (data[part] is None) == (part in unknown)
     assert data["healthy"] == (not data["bad"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from cmakeys.images.freshness import Baked, Freshness, Initrd, Initrds
+from cmakeys.images.inspect import Difference
 from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.status.model import Devices, Gap, JournalState, Kernel, RootEnd, Roots, Status
 from cmakeys.verify.clock import Recorded
@@ -23,7 +25,11 @@ def end(name: str, days: int, nearness: Nearness = Nearness.FAR) -> RootEnd:
 
 ROOTS = Roots(((LifeCycle.TRUSTED, 3),), anchors=3, deny_entries=2, ends=(end("acme", 400), end("beta", 4000)))
 DEVICES = Devices(6, ((Outcome.TRUSTED, 6),), oldest=NOW - DAY)
-HEALTHY = Status(NOW, "Linux 6.12.1", ROOTS, Kernel(".cma", keep=3), DEVICES, JournalState(12))
+INITRD = "/boot/initrd.img-6.12.1"
+BAKED = Baked("ab" * 32, "0.1.0", (("acme", "cd" * 32),))
+REBUILD = ("update-initramfs", "-u", "-k", "all")
+CURRENT = Initrds((Initrd(INITRD, Freshness.CURRENT, BAKED),), "ab" * 32, REBUILD, "ab" * 32)
+HEALTHY = Status(NOW, "Linux 6.12.1", ROOTS, Kernel(".cma", keep=3), DEVICES, JournalState(12), image=CURRENT)
 FRESH = Status(NOW, "Linux 6.12.1", Roots(), NO_CMA, Devices(), JournalState())
 DRIFT = replace(HEALTHY, kernel=Kernel(".cma", add=2, remove=1, keep=1))
 FOREIGN = replace(HEALTHY, kernel=Kernel(".cma", keep=3, foreign=2, fixed=1))
@@ -86,6 +92,19 @@ LONG_AGO = replace(HEALTHY, devices=replace(DEVICES, oldest=NOW - 8 * DAY))
 UNREACHABLE = replace(HEALTHY, devices=replace(DEVICES, unreachable=("nic1",)))
 NO_DEVICES = replace(HEALTHY, devices=Devices())
 ALL_RETIRED = replace(HEALTHY, roots=Roots(((LifeCycle.RETIRED, 3),)), kernel=Kernel(".cma", remove=3))
+STALE = replace(
+    HEALTHY,
+    image=replace(
+        CURRENT,
+        found=(
+            Initrd("/boot/efi/EFI/Linux/arch-linux.efi", Freshness.CURRENT, BAKED),
+            Initrd(
+                INITRD, Freshness.STALE, BAKED, ((Difference.DISTRUSTED, "acme"), (Difference.MISSING, "acme-2041"))
+            ),
+        ),
+    ),
+)
+NO_INITRD_IN_SIGHT = replace(HEALTHY, image=Gap("not-permitted", "/boot: Permission denied (EACCES)", "run as root"))
 TREE = replace(HEALTHY, machine="/srv/image", kernel=None)
 BUSY = replace(HEALTHY, devices=Gap("locked", "it is being written all the time"))
 

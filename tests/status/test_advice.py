@@ -21,6 +21,8 @@ from tests.status.machines import MACHINES
         (machines.FRESH, "cmakeys roots add FILE"),
         (machines.HEALTHY, ""),
         (machines.DRIFT, "cmakeys keyring apply"),
+        (machines.STALE, "update-initramfs -u -k all"),
+        (machines.NO_INITRD_IN_SIGHT, "sudo cmakeys status"),
         (machines.ALL_RETIRED, "cmakeys keyring apply --allow-empty"),
         (machines.FOREIGN, "cmakeys keyring audit"),
         (machines.ENDS_SOON, "cmakeys roots lint"),
@@ -64,6 +66,7 @@ def test_every_command_advised_is_one_that_can_be_typed(status: Status, tree: st
         (machines.REJECTED, machines.DRIFT),
         (machines.FOREIGN, machines.ENDS_SOON),
         (machines.DRIFT, machines.ENDS_SOON),
+        (machines.DRIFT, machines.STALE),
     ],
 )
 def test_the_more_harmful_comes_first(worse: Status, better: Status) -> None:
@@ -72,12 +75,19 @@ def test_the_more_harmful_comes_first(worse: Status, better: Status) -> None:
         better,
         roots=better.roots if worse.roots == machines.ROOTS else worse.roots,
         kernel=better.kernel if worse.kernel == machines.HEALTHY.kernel else worse.kernel,
+        image=better.image if worse.image == machines.HEALTHY.image else worse.image,
         devices=better.devices if worse.devices == machines.DEVICES else worse.devices,
         clock_fault=worse.clock_fault,
         config=worse.config,
     )
     assert both not in (worse, better)
     assert next_step(both) == next_step(worse)
+
+
+def test_of_a_tree_the_initrd_is_not_made_here() -> None:
+    step = next_step(replace(machines.STALE, kernel=None))
+    assert step is not None
+    assert step.command(Path("/srv/i")) == f"cmakeys image inspect {machines.INITRD} --against --sysroot /srv/i"
 
 
 def test_in_a_tree_the_command_is_for_that_tree_and_needs_nobody_s_rights() -> None:

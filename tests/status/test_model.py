@@ -30,6 +30,8 @@ def test_what_is_wrong_is_said(status: Status, words: str) -> None:
         machines.FRESH,
         machines.HEALTHY,
         machines.DRIFT,
+        machines.STALE,
+        machines.NO_INITRD_IN_SIGHT,
         machines.ENDS_SOON,
         machines.WRONG_CLOCK,
         machines.PLAIN_USER,
