@@ -108,7 +108,7 @@ class OpenSession:
 
     def open(self, record: bytes) -> bytes:
         """The application data of a record of the requester. Raises `RecordProblem`."""
-        application = self._opener.open(record).application
+        application = self._opener.application(record)
         self._heard = self.talk.hardware.clock()
         return application
 

@@ -32,6 +32,7 @@ from cmakeys.spdm.wire import Reader, le
 
 SUPPORTED_AEAD = Aead.AES_128_GCM | Aead.AES_256_GCM | Aead.CHACHA20_POLY1305
 MAC_LENGTH = 16
+NONCE_LENGTH = 12
 SESSION_ID_LENGTH = 4
 MAX_LENGTH = 0xFFFF
 """The largest value of a record's Length."""
@@ -163,7 +164,8 @@ class _Direction:
         self.channel = channel
         self.counter = 0
         self._cipher: AESGCM | ChaCha20Poly1305 | None = _CIPHERS[channel.aead](keys.key)
-        self._iv_low, self._iv_high = int.from_bytes(keys.iv[:8], "little"), keys.iv[8:]
+        self._iv = int.from_bytes(keys.iv, "little")
+        """As a number, whose low 64 bits are where the counter belongs."""
         self._encrypts = channel.kind is SessionType.ENCRYPTED
         self._limit = channel.record_limit
         self._session_id = le(channel.session_id, SESSION_ID_LENGTH)
@@ -173,10 +175,7 @@ class _Direction:
     def close(self) -> None:
         """Forget the key."""
         self._cipher = None
-        self._iv_low, self._iv_high = 0, b""
-
-    def _nonce(self) -> bytes:
-        return (self._iv_low ^ self.counter).to_bytes(8, "little") + self._iv_high
+        self._iv = 0
 
     def _start(self) -> bytes:
         """SessionID and SequenceNumber of the record that is due."""
@@ -205,19 +204,24 @@ class Sealer(_Direction):
 
         Raises `KeyExhausted` and `RecordTooLarge`, which are this program's own mistakes.
         """
-        if self._cipher is None or self.counter >= self._limit:
+        cipher, counter = self._cipher, self.counter
+        if cipher is None or counter >= self._limit:
             raise KeyExhausted("the key is used up or forgotten")
-        if len(application) > MAX_APPLICATION:
-            raise RecordTooLarge(f"{len(application)} bytes do not fit a record")
         text = application
+        size = len(text)
+        if size > MAX_APPLICATION:
+            raise RecordTooLarge(f"{size} bytes do not fit a record")
         if self._encrypts:
-            text = len(text).to_bytes(2, "little") + text + (self.padding() if padding is None else padding)
+            if padding is None:
+                padding = self.padding() if self._max_padding else b""
+            text = size.to_bytes(2, "little") + text + padding
         header = self._start() + (len(text) + MAC_LENGTH).to_bytes(2, "little")
-        nonce = self._nonce()
-        self.counter += 1
+        self.counter = counter + 1
+        nonce = (self._iv ^ counter).to_bytes(NONCE_LENGTH, "little")
         if self._encrypts:
-            return header + self._cipher.encrypt(nonce, text, header)
-        return header + text + self._cipher.encrypt(nonce, b"", header + text)
+            return header + cipher.encrypt(nonce, text, header)
+        plain = header + text
+        return plain + cipher.encrypt(nonce, b"", plain)
 
 
 class Opener(_Direction):
@@ -229,62 +233,68 @@ class Opener(_Direction):
         Raises `RecordProblem` for a record of another session, out of sequence, or that does not authenticate; in
         that order, and before anything of its content is looked at.
         """
-        try:
-            return self._open(record)
-        except RecordProblem:
-            self.close()
-            raise
+        text, start, end = self._open(record)
+        return Opened(text[start:end], text[end:])
 
-    def _open(self, record: bytes) -> Opened:
-        if self._cipher is None:
-            raise _problem("the session has ended")
-        if self.counter >= self._limit:
-            raise _problem("more records under one key than were agreed")
+    def application(self, record: bytes) -> bytes:
+        """The application data alone. Raises as `open`."""
+        text, start, end = self._open(record)
+        return text[start:end]
+
+    def _open(self, record: bytes) -> tuple[bytes, int, int]:
+        """The text of a record, and from where to where in it the application data lies."""
+        cipher, counter = self._cipher, self.counter
+        if cipher is None:
+            raise self._over("the session has ended")
+        if counter >= self._limit:
+            raise self._over("more records under one key than were agreed")
         start = self._start()
-        size = len(start)
-        if not record.startswith(start):
-            raise self._foreign(record)
-        body_at = size + 2
-        header = record[:body_at]
-        length = int.from_bytes(header[size:], "little")
+        body_at = len(start) + 2
+        length = len(record) - body_at
+        # Most records fill what they came in: their header is then known, and need not be read.
+        header = start + (length & MAX_LENGTH).to_bytes(2, "little")
+        if not MAC_LENGTH <= length <= MAX_LENGTH or not record.startswith(header):
+            header, length = self._read_header(record, start)
+        self.counter = counter + 1
+        nonce = (self._iv ^ counter).to_bytes(NONCE_LENGTH, "little")
         body = record[body_at : body_at + length]
-        if len(header) < body_at or len(body) < length:
-            raise _problem(f"a record of {len(record)} bytes is cut short")
-        if length < MAC_LENGTH:
-            raise _problem(f"Length {length} has no room for the MAC")
-        nonce = self._nonce()
-        self.counter += 1
-        text = self._authenticate(self._cipher, nonce, header, body)
-        if not self._encrypts:
-            return Opened(text, b"")
-        end = 2 + int.from_bytes(text[:2], "little")
-        if len(text) < end:
-            raise _problem(f"application data of {end - 2} bytes in a record that holds {len(text)}")
-        return Opened(text[2:end], text[end:])
-
-    def _foreign(self, record: bytes) -> RecordProblem:
-        """Why a record that begins otherwise is not the one that is due."""
-        start = self._start()
-        if len(record) < len(start):
-            return _problem(f"a record of {len(record)} bytes is cut short")
-        if not record.startswith(self._session_id):
-            return _problem(f"a record of session {record[3::-1].hex()}, not of {self._session_id[::-1].hex()}")
-        return _problem(f"record {record[5:3:-1].hex()} where {start[5:3:-1].hex()} is due")
-
-    def _authenticate(self, cipher: AESGCM | ChaCha20Poly1305, nonce: bytes, header: bytes, body: bytes) -> bytes:
-        """The text of a record; the library compares the MAC in constant time."""
         try:
-            if self._encrypts:
-                return cipher.decrypt(nonce, body, header)
-            text = body[:-MAC_LENGTH]
-            cipher.decrypt(nonce, body[-MAC_LENGTH:], header + text)
+            if not self._encrypts:
+                text = body[:-MAC_LENGTH]
+                cipher.decrypt(nonce, body[-MAC_LENGTH:], header + text)
+                return text, 0, len(text)
+            text = cipher.decrypt(nonce, body, header)
         except InvalidTag as error:
-            raise _problem(
+            raise self._over(
                 "the MAC of a record does not verify",
                 "the record was changed on its way, or the two sides do not have the same keys",
             ) from error
-        return text
+        end = 2 + int.from_bytes(text[:2], "little")
+        if len(text) < end:
+            raise self._over(f"application data of {end - 2} bytes in a record that holds {len(text)}")
+        return text, 2, end
 
+    def _read_header(self, record: bytes, start: bytes) -> tuple[bytes, int]:
+        """The header as it stands in a record, and the Length in it, of which there are as many bytes."""
+        if not record.startswith(start):
+            raise self._foreign(record, start)
+        header = record[: len(start) + 2]
+        length = int.from_bytes(header[len(start) :], "little")
+        if len(header) < len(start) + 2 or len(record) < len(header) + length:
+            raise self._over(f"a record of {len(record)} bytes is cut short")
+        if length < MAC_LENGTH:
+            raise self._over(f"Length {length} has no room for the MAC")
+        return header, length
 
-def _problem(message: str, hint: str = "") -> RecordProblem:
-    return RecordProblem(message, object="secured message", hint=hint)
+    def _foreign(self, record: bytes, start: bytes) -> RecordProblem:
+        """Why a record that does not begin with `start` is not the one that is due."""
+        if len(record) < len(start):
+            return self._over(f"a record of {len(record)} bytes is cut short")
+        if not record.startswith(self._session_id):
+            return self._over(f"a record of session {record[3::-1].hex()}, not of {self._session_id[::-1].hex()}")
+        return self._over(f"record {record[5:3:-1].hex()} where {start[5:3:-1].hex()} is due")
+
+    def _over(self, message: str, hint: str = "") -> RecordProblem:
+        """The problem that ends the session: the key is forgotten."""
+        self.close()
+        return RecordProblem(message, object="secured message", hint=hint)

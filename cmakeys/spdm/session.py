@@ -152,7 +152,7 @@ class Session:
         return ProtocolViolation(problem.message, step=STEP_POSSESSION, object=name, hint=problem.hint)
 
     def _unwrapped(self, opener: Opener, record: bytes) -> bytes:
-        return self.channel.binding.unwrap(opener.open(record).application)
+        return self.channel.binding.unwrap(opener.application(record))
 
     def _open_at_update(self, record: bytes, secret: TrafficSecret, opener: Opener) -> bytes:
         """The answer to an update of all keys: under the new key if the device agrees, an ERROR may use the old one."""
@@ -183,7 +183,7 @@ class Session:
         self._current()
         try:
             record = yield Send(self._sealer.seal(data), timeout, secured=True)
-            return self._opener.open(record).application
+            return self._opener.application(record)
         except RecordProblem as problem:
             self.close()
             raise self._broken(problem) from problem

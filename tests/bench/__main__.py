@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import attestation, fleet, inbox, mailbox, nights, startup, trust
+from tests.bench import attestation, fleet, inbox, mailbox, nights, session, startup, trust
 
 BENCHMARKS = (
     startup.ratios,
     attestation.ratios,
+    session.ratios,
     fleet.ratios,
     inbox.ratios,
     mailbox.ratios,

@@ -65,9 +65,12 @@ def test_the_worked_records_are_opened_and_made(phase: str, message: str, record
 @given(messages=st.lists(st.binary(max_size=200), min_size=1, max_size=5), padding=st.integers(0, 3))
 def test_what_is_sealed_is_opened_in_order(channel: Channel, messages: list[bytes], padding: int) -> None:
     sealer, opener = pair(channel)
+    brief = Opener(channel, keys_of(channel))
     for message in messages:
-        opened = opener.open(sealer.seal(channel.binding.wrap(message)) + bytes(padding))
+        record = sealer.seal(channel.binding.wrap(message)) + bytes(padding)
+        opened = opener.open(record)
         assert channel.binding.unwrap(opened.application) == message
+        assert brief.application(record) == opened.application
         assert len(opened.padding) <= channel.binding.max_padding
 
 
