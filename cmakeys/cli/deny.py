@@ -11,6 +11,7 @@ import typer
 
 from cmakeys.cli.actor import actor
 from cmakeys.cli.effect import NoApply, take_effect
+from cmakeys.cli.initrd_update import UpdateInitrd, updating_initrd
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import Output, verb
@@ -66,6 +67,7 @@ def add(
     ] = None,
     reason: ReasonOption = "",
     no_apply: NoApply = False,
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -76,7 +78,10 @@ def add(
 
     An entry wins over every root, whatever brings it and whenever.
     """
-    with verb("deny", "add", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("deny", "add", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=dry_run),
+    ):
         from cmakeys.cli.denying import Wanted, concerned, wanted_entries
         from cmakeys.reports.deny import deny_data
         from cmakeys.roots.store import RootStore
@@ -142,6 +147,7 @@ def remove(
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     no_apply: NoApply = False,
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -149,7 +155,10 @@ def remove(
     detailed_exitcode: DetailedExitcode = False,
 ) -> None:
     """Deny something no longer. Only what this machine's own deny file says can be taken back."""
-    with verb("deny", "remove", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("deny", "remove", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=dry_run),
+    ):
         from cmakeys.cli.denying import chosen
         from cmakeys.reports.deny import deny_data
         from cmakeys.roots.store import RootStore

@@ -19,6 +19,7 @@ from cmakeys.cli import (
     roots_tree,
 )
 from cmakeys.cli.actor import actor
+from cmakeys.cli.initrd_update import UpdateInitrd, updating_initrd
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, TraceOption, state_directory
 from cmakeys.cli.output import Output, verb
@@ -66,6 +67,7 @@ def add(
         bool, typer.Option("--allow-test-root", help="Allow a well-known test root, whose private key is public.")
     ] = False,
     yes: Yes = False,  # every question of this verb is about the fingerprint, so it changes nothing
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -77,7 +79,10 @@ def add(
     The certificate is shown in full. Its fingerprint is confirmed by --fingerprint, by the vendor catalogue, or by a
     yes on the terminal; without any of these nothing is added (exit code 8).
     """
-    with verb("roots", "add", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("roots", "add", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=dry_run),
+    ):
         from cmakeys.cli.enrolment import enrol, wishes
         from cmakeys.cli.sources import certificates_from, source_of
         from cmakeys.roots.root import Provenance
@@ -132,6 +137,7 @@ def remove(
     root: RootArgument,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")] = "",
     yes: Yes = False,
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -139,7 +145,10 @@ def remove(
     detailed_exitcode: DetailedExitcode = False,
 ) -> None:
     """Trust a root no longer. One that came with the system is masked in /etc."""
-    with verb("roots", "remove", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("roots", "remove", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=dry_run),
+    ):
         from cmakeys.reports.roots import certificate_lines, root_data
         from cmakeys.roots.ledger import Ledger
         from cmakeys.roots.store import RootStore

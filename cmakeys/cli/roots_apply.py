@@ -14,6 +14,7 @@ import typer
 
 from cmakeys.cli.actor import actor
 from cmakeys.cli.effect import NoApply, take_effect
+from cmakeys.cli.initrd_update import UpdateInitrd, updating_initrd
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, Json, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import Output, verb
 
@@ -42,6 +43,7 @@ def apply(
     ] = False,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")] = "",
     no_apply: NoApply = False,
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     json: Json = False,
@@ -52,7 +54,10 @@ def apply(
     A root that is new needs its fingerprint in the file: that confirms it, and nobody is asked. A second run changes
     nothing.
     """
-    with verb("roots", "apply", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("roots", "apply", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=check),
+    ):
         from hashlib import sha256
 
         from cmakeys.cli.rotating import settle

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmakeys.cli.actor import actor
+from cmakeys.cli.initrd_update import UpdateInitrd, updating_initrd
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import Output, verb
@@ -159,6 +160,7 @@ def import_(
     ] = False,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Never names a key.")] = False,
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -166,7 +168,10 @@ def import_(
     detailed_exitcode: DetailedExitcode = False,
 ) -> None:
     """Trust the roots of a bundle that holds, and deny what it denies, after showing what changes."""
-    with verb("roots", "bundle-import", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("roots", "bundle-import", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=dry_run),
+    ):
         from cmakeys.config import load_config
         from cmakeys.reports.bundle import import_data, import_report
         from cmakeys.roots.bundle_import import Import, plan_import

@@ -9,6 +9,7 @@ import typer
 
 from cmakeys.cli.actor import actor
 from cmakeys.cli.effect import NoApply, take_effect
+from cmakeys.cli.initrd_update import UpdateInitrd, updating_initrd
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import verb
 from cmakeys.reports.terminal import Tone
@@ -58,6 +59,7 @@ def undo(
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     no_apply: NoApply = False,
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -65,7 +67,10 @@ def undo(
     detailed_exitcode: DetailedExitcode = False,
 ) -> None:
     """Take a change of roots back, if nothing later is about the same roots. That is a change too, and recorded."""
-    with verb("roots", "undo", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("roots", "undo", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=dry_run),
+    ):
         from cmakeys.cli.rotating import settle
         from cmakeys.reports.lifecycle import transaction_report, transition_data
         from cmakeys.roots.ledger import Ledger

@@ -10,6 +10,7 @@ import typer
 
 from cmakeys.cli.actor import actor
 from cmakeys.cli.effect import NoApply, take_effect
+from cmakeys.cli.initrd_update import UpdateInitrd, updating_initrd
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
@@ -75,6 +76,7 @@ def trust(
     root: RootArgument,
     reason: Reason = "",
     no_apply: NoApply = False,
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -82,7 +84,10 @@ def trust(
     detailed_exitcode: DetailedExitcode = False,
 ) -> None:
     """Let a staged root anchor chains from now on, in the kernel too."""
-    with verb("roots", "trust", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("roots", "trust", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=dry_run),
+    ):
         from cmakeys.roots.steps import Verb
 
         plan = _plan(out, Verb.TRUST, root, sysroot, state_dir, dry_run=dry_run)
@@ -96,6 +101,7 @@ def retire(
     ] = False,
     reason: Reason = "",
     no_apply: NoApply = False,
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -106,7 +112,10 @@ def retire(
 
     To replace it by another root, use cmakeys roots rotate.
     """
-    with verb("roots", "retire", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("roots", "retire", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=dry_run),
+    ):
         from cmakeys.roots.steps import Verb
 
         which = Verb.FINISH if finish else Verb.RETIRE
@@ -124,6 +133,7 @@ def distrust(
     reason: Reason = "",
     yes: Yes = False,
     no_apply: NoApply = False,
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -135,7 +145,10 @@ def distrust(
     With --after, leaves whose notBefore is not later than the date are believed as before. The kernel knows no dates:
     there the root stays.
     """
-    with verb("roots", "distrust", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("roots", "distrust", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=dry_run),
+    ):
         from cmakeys.cli.dates import a_date
         from cmakeys.roots.steps import Verb, plan_distrust_after
 
@@ -158,6 +171,7 @@ def restore(
     ] = None,
     reason: Reason = "",
     no_apply: NoApply = False,
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -165,7 +179,10 @@ def restore(
     detailed_exitcode: DetailedExitcode = False,
 ) -> None:
     """Take one step back: retiring to trusted, retired to retiring, distrusted to staged with its fingerprint."""
-    with verb("roots", "restore", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("roots", "restore", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=dry_run),
+    ):
         from cmakeys.roots.steps import Verb
 
         plan = _plan(out, Verb.RESTORE, root, sysroot, state_dir, dry_run=dry_run, fingerprint=fingerprint)

@@ -9,6 +9,7 @@ import typer
 
 from cmakeys.cli.check import TimeoutOption
 from cmakeys.cli.effect import NoApply, take_effect
+from cmakeys.cli.initrd_update import UpdateInitrd, updating_initrd
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
@@ -48,6 +49,7 @@ def rotate(
     timeout: TimeoutOption = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")] = "",
     no_apply: NoApply = False,
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -59,7 +61,10 @@ def rotate(
     NEW has to be vouched for: by OLD's key, by the catalogue, or by its fingerprint. The plan is shown first; what
     forbids it is all named, and then nothing is changed (exit code 8). The same command again continues.
     """
-    with verb("roots", "rotate", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("roots", "rotate", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=dry_run),
+    ):
         from cmakeys.cli.conditions import conditions
         from cmakeys.cli.rotating import Request, asked, carry_out, enrolled, moment_of, overlap_of, settle
         from cmakeys.reports.rotation import done_words, rotation_data, rotation_report

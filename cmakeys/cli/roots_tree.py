@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmakeys.cli.actor import actor
+from cmakeys.cli.initrd_update import UpdateInitrd, updating_initrd
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
@@ -41,6 +42,7 @@ def import_tree(
         typer.Option("--fingerprint", metavar="SHA256", help="Add the root with this fingerprint. Repeatable."),
     ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the roots.")] = "",
+    update_initrd: UpdateInitrd = False,
     sysroot: Sysroot = SYSTEM,
     state_dir: StateDir = None,
     dry_run: DryRun = False,
@@ -48,7 +50,10 @@ def import_tree(
     detailed_exitcode: DetailedExitcode = False,
 ) -> None:
     """Trust roots out of a UAPI.11 (VOA) tree, each once its fingerprint is confirmed: all of them, or none."""
-    with verb("roots", "import-tree", json=json, detailed_exitcode=detailed_exitcode) as out:
+    with (
+        verb("roots", "import-tree", json=json, detailed_exitcode=detailed_exitcode) as out,
+        updating_initrd(out, sysroot, wanted=update_initrd, dry_run=dry_run),
+    ):
         from cmakeys.roots.store import RootStore
 
         tree = _tree(folder, sysroot, system, voa=voa)

@@ -75,14 +75,14 @@ def run_rebuild(command: Sequence[str], *, seconds: float = SECONDS, output: IO[
     words = " ".join(command)
     hint = f"the roots are changed all the same; when it is mended: {words}"
     environment = {"LANG": "C.UTF-8", "HOME": "/root", **os.environ, "PATH": _PATH}
-    stream = output or sys.stderr
-    stream.flush()
+    sys.stderr.flush()
+    descriptor = 2 if output is None else output.fileno()
     try:
         process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
-            stdout=stream.fileno(),
-            stderr=stream.fileno(),
+            stdout=descriptor,
+            stderr=descriptor,
             env=environment,
             cwd="/",
             start_new_session=True,
