@@ -158,6 +158,15 @@ class Connection:
         """The 1.4 large form of GET_CERTIFICATE is in use."""
         return self.version == Version.V14 and self.has(Capability.LARGE_RESP)
 
+    def again(self, known_chains: Mapping[bytes, bytes]) -> Connection:
+        """Another connection that has come as far as this one, of which no more than the set-up is done."""
+        other = copy(self)
+        other._known_chains = dict(known_chains)
+        other.exchanges, other.transcript = list(self.exchanges), self.transcript.again()
+        other.slots, other.inventory, other._series = Slots(other._known_chains), Inventory(), []
+        other.slots.hash = self.slots.hash
+        return other
+
     def in_session(self) -> Connection:
         """This connection as a new session on it sees it: what was settled and read, and exchanges of its own."""
         view = copy(self)

@@ -42,6 +42,13 @@ class Transcript:
         """GET_VERSION to ALGORITHMS, six messages."""
         return b"".join(self._vca)
 
+    def again(self) -> Transcript:
+        """Another one that has come as far."""
+        other = Transcript()
+        other.version, other.authenticated = self.version, self.authenticated
+        other._vca, other._b, other._l1 = list(self._vca), list(self._b), list(self._l1)
+        return other
+
     def of_session(self) -> Transcript:
         """The transcript of a session on this connection: the same VCA, an L1 of its own."""
         session = Transcript()

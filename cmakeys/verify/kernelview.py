@@ -203,14 +203,11 @@ def _anchoring(first: Certificate, anchors: Sequence[Certificate]) -> tuple[Rule
 
 def _named_as_issuer(certificate: Certificate, issuer: Certificate) -> bool:
     """The kernel's lookup (kernel-abi.md §3.6): by the authority key identifier where there is one, else by name."""
-    try:
-        authority = certificate.parsed.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    except x509.ExtensionNotFound:
+    authority = certificate.extension(x509.AuthorityKeyIdentifier)
+    if authority is None:
         return certificate.parsed.issuer == issuer.parsed.subject
-    try:
-        subject_key = issuer.parsed.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound:
-        subject_key = None
+    identifier = issuer.extension(x509.SubjectKeyIdentifier)
+    subject_key = identifier.digest if identifier is not None else None
     serial, names = authority.authority_cert_serial_number, authority.authority_cert_issuer or ()
     if serial is not None and names:
         same = serial == issuer.serial_number and any(name.value == issuer.parsed.issuer for name in names)

@@ -7,6 +7,8 @@ file as well, so one that no requester would have sent is a violation like any o
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache
 
 from cmakeys.evidence.model import EndingKind, Evidence, EvidenceKind
 from cmakeys.spdm.algorithms import (
@@ -35,6 +37,10 @@ from cmakeys.x509.bundle import SpdmChain
 from cmakeys.x509.certificate import CertificateProblem
 
 _MEASURE = RequestCode.GET_MEASUREMENTS
+_SET_UP = tuple(
+    bytes((code,)) for code in (RequestCode.GET_VERSION, RequestCode.GET_CAPABILITIES, RequestCode.NEGOTIATE_ALGORITHMS)
+)
+_EMPTY = Evidence("", EvidenceKind.CONVERSATION, datetime(1970, 1, 1, tzinfo=UTC))
 _NO_SUCH_REQUEST = frozenset({ErrorCode.UNSUPPORTED_REQUEST, ErrorCode.INVALID_REQUEST})
 
 
@@ -43,11 +49,28 @@ def review(evidence: Evidence) -> Facts:
     if evidence.kind is EvidenceKind.SIGNED_REPORT:
         return review_report(evidence)
     replay = _Replay(evidence)
-    for exchange in evidence.exchanges:
+    for exchange in replay.begin():
         if replay.violation is not None:
             break
         replay.take(exchange)
     return replay.facts()
+
+
+@lru_cache(maxsize=256)
+def _settled(exchanges: tuple[Exchange, ...]) -> tuple[Connection, str] | None:
+    """A connection as the set-up in these exchanges leaves it, and why it is not CMA's; None for anything else.
+
+    It is the same for every device that says the same, so a fleet's evidence asks for it once. What breaks a rule is
+    not remembered, but run in its place.
+    """
+    if tuple(one.request[1:2] for one in exchanges) != _SET_UP or any(one.session is not None for one in exchanges):
+        return None
+    replay = _Replay(_EMPTY)
+    for exchange in exchanges:
+        replay.take(exchange)
+        if replay.violation is not None or replay.errors:
+            return None
+    return replay.connection, replay.unsupported
 
 
 class _Replay:
@@ -55,7 +78,8 @@ class _Replay:
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = evidence
-        self.connection = Connection(_known_chains(evidence.chains))
+        self._known = _known_chains(evidence.chains)
+        self.connection = Connection(self._known)
         self.violation: Violation | None = None
         self.unsupported = ""
         self.challenges: dict[int, Statement] = {}
@@ -64,6 +88,16 @@ class _Replay:
         self.inside: dict[int, Connection] = {}
         self.sessions: dict[int, Statement] = {}
         self.measured_inside: set[int] = set()
+
+    def begin(self) -> tuple[Exchange, ...]:
+        """Take the set-up of the connection, which devices of one model have in common; the exchanges after it."""
+        exchanges = self.evidence.exchanges
+        settled = _settled(exchanges[: len(_SET_UP)])
+        if settled is None:
+            return exchanges
+        connection, self.unsupported = settled
+        self.connection = connection.again(self._known)
+        return exchanges[len(_SET_UP) :]
 
     def take(self, exchange: Exchange) -> None:
         """Run one exchange, on the connection or on the view that its session has of it."""

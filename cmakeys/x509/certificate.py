@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Self
+from typing import Self, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -58,6 +58,9 @@ def _refuse_padded_signature(der: bytes) -> None:
     *_, signature = elements(der, outer.content, outer.end)
     if der[signature.content] != 0:
         raise DerError("signature with padding bits", signature.start)
+
+
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
 @dataclass(frozen=True)
@@ -187,20 +190,23 @@ class Certificate:
         return self.parsed.issuer.public_bytes(), self.parsed.subject.public_bytes()
 
     @cached_property
+    def _extensions(self) -> dict[type[x509.ExtensionType], x509.ExtensionType]:
+        return {type(extension.value): extension.value for extension in self.parsed.extensions}
+
+    def extension(self, kind: type[_Extension]) -> _Extension | None:
+        """The extension of one kind; None when it is missing. A certificate has each kind once."""
+        found = self._extensions.get(kind)
+        return found if isinstance(found, kind) else None
+
+    @property
     def basic_constraints(self) -> x509.BasicConstraints | None:
         """The basicConstraints extension; None when it is missing."""
-        try:
-            return self.parsed.extensions.get_extension_for_class(x509.BasicConstraints).value
-        except x509.ExtensionNotFound:
-            return None
+        return self.extension(x509.BasicConstraints)
 
-    @cached_property
+    @property
     def key_usage(self) -> x509.KeyUsage | None:
         """The keyUsage extension; None when it is missing."""
-        try:
-            return self.parsed.extensions.get_extension_for_class(x509.KeyUsage).value
-        except x509.ExtensionNotFound:
-            return None
+        return self.extension(x509.KeyUsage)
 
     @property
     def label(self) -> str:

@@ -107,11 +107,10 @@ def leaf_names(certificate: Certificate) -> LeafNames:
     we cannot read must not count as no name.
     """
     names: dict[str, list[str]] = {CMA_OID: [], DMTF_OID: []}
-    try:
-        extension = certificate.parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
+    alternatives = certificate.extension(x509.SubjectAlternativeName)
+    if alternatives is None:
         return LeafNames((), ())
-    for name in extension.value:
+    for name in alternatives:
         if isinstance(name, x509.OtherName) and name.type_id.dotted_string in names:
             oid = name.type_id.dotted_string
             try:

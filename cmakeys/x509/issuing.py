@@ -102,10 +102,8 @@ def claims_self_signature(certificate: Certificate) -> bool:
     """
     if not certificate.self_issued:
         return False
-    extensions = certificate.parsed.extensions
-    try:
-        authority = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    except x509.ExtensionNotFound:
+    authority = certificate.extension(x509.AuthorityKeyIdentifier)
+    if authority is None:
         return True
     serial = authority.authority_cert_serial_number
     if authority.key_identifier is None and serial is None:
@@ -117,7 +115,5 @@ def claims_self_signature(certificate: Certificate) -> bool:
 
 
 def _subject_key_identifier(certificate: Certificate) -> bytes | None:
-    try:
-        return certificate.parsed.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound:
-        return None
+    identifier = certificate.extension(x509.SubjectKeyIdentifier)
+    return identifier.digest if identifier is not None else None

@@ -68,9 +68,8 @@ def _leaf_key_usage(leaf: Certificate) -> list[str]:
 
 
 def _leaf_extended_key_usage(leaf: Certificate) -> list[str]:
-    try:
-        purposes = leaf.parsed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
+    purposes = leaf.extension(x509.ExtendedKeyUsage)
+    if purposes is None:
         return []
     names = {purpose.dotted_string for purpose in purposes}
     # Neither of the two is fine: DMTF's own sample leaves list TLS purposes only.

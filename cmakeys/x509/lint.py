@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
-from cryptography.x509 import ExtensionNotFound, SubjectKeyIdentifier
+from cryptography.x509 import SubjectKeyIdentifier
 
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.horizon import ROOT_EXPIRY, Expiry, Nearness
@@ -283,9 +283,7 @@ def _oddities(certificate: Certificate) -> Iterator[Finding]:
         yield Finding(Severity.ERROR, "empty-subject", "has no subject, so no certificate can name it as its issuer")
     if certificate.serial_number <= 0:
         yield Finding(Severity.INFO, "serial-number", "its serial number is not positive, against RFC 5280")
-    try:
-        certificate.parsed.extensions.get_extension_for_class(SubjectKeyIdentifier)
-    except ExtensionNotFound:
+    if certificate.extension(SubjectKeyIdentifier) is None:
         yield Finding(
             Severity.INFO,
             "no-subject-key-id",

@@ -227,10 +227,7 @@ def _delegation_problem(responder: Certificate, issuer: Certificate, at: datetim
 
 
 def _purposes(certificate: Certificate) -> tuple[x509.ObjectIdentifier, ...]:
-    try:
-        return tuple(certificate.parsed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except x509.ExtensionNotFound:
-        return ()
+    return tuple(certificate.extension(x509.ExtendedKeyUsage) or ())
 
 
 def _verify(signer: Certificate, response: ocsp.OCSPResponse) -> None:

@@ -267,9 +267,8 @@ def _day(moment: datetime) -> str:
 
 def crl_urls(certificate: Certificate) -> tuple[str, ...]:
     """Where the issuer of `certificate` publishes its lists, as the certificate says."""
-    try:
-        points = certificate.parsed.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-    except x509.ExtensionNotFound:
+    points = certificate.extension(x509.CRLDistributionPoints)
+    if points is None:
         return ()
     names = (name for point in points for name in point.full_name or ())
     return tuple(dict.fromkeys(name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)))
@@ -277,9 +276,8 @@ def crl_urls(certificate: Certificate) -> tuple[str, ...]:
 
 def ocsp_urls(certificate: Certificate) -> tuple[str, ...]:
     """Where the issuer of `certificate` answers questions about it, as the certificate says."""
-    try:
-        access = certificate.parsed.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
-    except x509.ExtensionNotFound:
+    access = certificate.extension(x509.AuthorityInformationAccess)
+    if access is None:
         return ()
     return tuple(
         dict.fromkeys(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,6 +17,9 @@ NEW_MEASUREMENT = 0x04
 """Param1 of GET_MEASUREMENTS: bit 0 signature, bit 1 raw bit stream [1.2], bit 2 new measurement [1.3]."""
 
 MAX_BLOCKS = 254
+
+_BLOCK = struct.Struct("<BBHBH")
+"""What stands before a block's value; read in one go, since evidence is mostly blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,7 @@ class MeasurementBlock:
     @classmethod
     def pull(cls, reader: Reader) -> Self:
         """Decode one block. Raises `WireError` when its sizes contradict each other."""
-        index = reader.u8("Index")
-        specification = reader.u8("MeasurementSpecification")
-        size = reader.u16("MeasurementSize")
-        value_type = reader.u8("DMTFSpecMeasurementValueType")
-        value_size = reader.u16("DMTFSpecMeasurementValueSize")
+        index, specification, size, value_type, value_size = _BLOCK.unpack(reader.take(_BLOCK.size, "block"))
         if size != value_size + 3:
             raise reader.fail(f"block {index}: MeasurementSize {size} is not 3 + value size {value_size}")
         return cls(index, value_type, reader.take(value_size, f"value of block {index}"), specification)
