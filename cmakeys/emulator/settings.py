@@ -9,6 +9,7 @@ from cmakeys.emulator.disclosure_settings import Disclosures
 from cmakeys.emulator.session_settings import SessionSettings
 from cmakeys.spdm.algorithms import BaseAsym, BaseHash, MeasurementHash, PqcAsym
 from cmakeys.spdm.codes import Capability, Version
+from cmakeys.spdm.rules import PSK
 
 
 class MeasurementSupport(Enum):
@@ -110,4 +111,7 @@ class DeviceSettings:
             flags |= self.sessions.flags()
         if self.disclosures is not None:
             flags |= self.disclosures.flags()
+        # Events are told in sessions alone, and whoever makes none may not announce them.
+        if not flags & (Capability.KEY_EX | PSK):
+            flags &= ~Capability.EVENT
         return flags

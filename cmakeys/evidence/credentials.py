@@ -18,6 +18,8 @@ from cmakeys.x509.certificate import Certificate, CertificateProblem
 MAX_KEY_SIZE = 64 << 10
 """Bytes of a file with a private key."""
 
+_SEED = "one of ML-DSA is kept as its seed: openssl pkey -in OLD -provparam ml-dsa.output_formats=seed-only -out NEW"
+
 
 @dataclass(frozen=True, slots=True)
 class CredentialFiles:
@@ -52,7 +54,9 @@ def _key(path: Path) -> PrivateKey:
             "the key is encrypted", object=str(path), hint="keep it in the clear, readable by root alone: openssl pkey"
         ) from None
     except ValueError:
-        raise UsageProblem("there is no private key in PEM here", object=str(path)) from None
+        raise UsageProblem(
+            "there is no private key in PEM here that can be read", object=str(path), hint=_SEED
+        ) from None
     if not isinstance(key, PrivateKey):
         raise UsageProblem("SPDM knows no algorithm for a key of this kind", object=str(path))
     return key

@@ -246,6 +246,13 @@ def test_signed_endpoint_information_needs_no_padding_on_doe() -> None:
     assert not len(push_class_identifiers(Disclosures().identifiers)) % 4
 
 
+def test_events_are_announced_only_where_sessions_can_be_made() -> None:
+    told = DeviceSettings(sessions=SessionSettings(), disclosures=Disclosures())
+    assert told.flags(alias=False) & Capability.EVENT
+    for without in (None, SessionSettings(key_exchange=False)):
+        assert not replace(told, sessions=without).flags(alias=False) & Capability.EVENT
+
+
 def test_a_device_without_disclosures_announces_none_and_answers_none() -> None:
     settings = DeviceSettings(sessions=SessionSettings())
     plain = build_device(vendor(), Blueprint(settings=settings, credentials={0: (credentials(KeyType.ECDSA_P384),)}))
