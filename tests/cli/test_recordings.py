@@ -24,7 +24,7 @@ def cmakeys(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("framing", list(Framing), ids=lambda framing: framing.name)
+@pytest.mark.parametrize("framing", list(LINKTYPE), ids=lambda framing: framing.name)
 def test_a_recorded_conversation_is_replayed_judged_and_exported(framing: Framing, tmp_path: Path) -> None:
     vendor = VendorAuthority.create("Recorded Vendor")
     root, recording, capture = tmp_path / "root.der", tmp_path / "talk.jsonl", tmp_path / "talk.pcap"

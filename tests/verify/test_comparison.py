@@ -76,7 +76,8 @@ def test_the_rules_of_a_root_stand_over_those_for_all() -> None:
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=12))
 def test_the_highest_number_ever_seen_is_the_one_that_is_remembered(numbers: list[int]) -> None:
-    rules, reference = Rules.of({16: MONOTONE}), (version(numbers[0]),)
+    rules = Rules.of({16: MONOTONE})
+    reference: tuple[MeasurementBlock, ...] = (version(numbers[0]),)
     for number in numbers:
         reference = raised(reference, [version(number)], rules) or reference
     assert reference == (version(max(numbers)),)

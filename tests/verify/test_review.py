@@ -85,7 +85,8 @@ def test_a_changed_byte_anywhere_in_a_conversation_is_never_trusted_as_something
     side = data.draw(st.sampled_from(["request", "response"]))
     octets = bytearray(getattr(exchange, side))
     octets[data.draw(st.integers(0, len(octets) - 1))] ^= data.draw(st.integers(1, 255))
-    changed = replace(exchange, request=bytes(octets)) if side == "request" else replace(exchange, response=bytes(octets))
+    halves = (octets, exchange.response) if side == "request" else (exchange.request, octets)
+    changed = replace(exchange, request=bytes(halves[0]), response=bytes(halves[1]))
     exchanges = (*evidence.exchanges[:index], changed, *evidence.exchanges[index + 1 :])
     verdict = judge(replace(evidence, exchanges=exchanges))
     assert not verdict.outcome.healthy
