@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import zlib
 
-from tests.bench import mailbox, trust
+from cmakeys.images.initrd import read_stream
+from tests.bench import initrd, mailbox, trust
 from tests.bench.ratio import Ratio, command, interleaved
 from tests.evidence.loopback import attest
 
@@ -31,6 +34,12 @@ def test_every_step_of_a_set_of_roots_is_measured() -> None:
     cost = trust.measure(3, 6, attest(), None)
     assert list(cost.steps) == ["load", "anchors", "check"]
     assert cost.total == sum(cost.steps.values()) > 0
+
+
+def test_the_initrd_that_is_looked_into_is_packed_to_the_size_that_is_meant() -> None:
+    data = initrd.filling(20, 1 << 16)
+    assert read_stream(io.BytesIO(data), len(data), "test").parts[0].entries >= 20
+    assert 0.9 < len(zlib.compress(data)) / (1 << 16) < 1.4
 
 
 def test_an_attestation_costs_the_least_that_the_bus_allows() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from cmakeys.images.initrd import Progress
     from cmakeys.images.inspect import Deviation, Inspection
+    from cmakeys.roots.rootset import RootSet
 
 
 def register(app: typer.Typer) -> None:
@@ -39,11 +40,10 @@ def inspect(
         from cmakeys.images.initrd import read_image
         from cmakeys.images.inspect import deviations
         from cmakeys.images.inspect import inspect as look
-        from cmakeys.roots.store import RootStore
 
         contents = read_image(file, progress=_progress())
         found = look(contents, str(file))
-        differing = tuple(deviations(found, RootStore(sysroot).load())) if against else ()
+        differing = tuple(deviations(found, _configured(sysroot))) if against else ()
         out.data = _data(file, found, differing, against=against)
         _show(out, found)
         if found.manifest is None and not found.faults and not against:
@@ -56,6 +56,12 @@ def inspect(
             out.exit_code = 1
         elif against:
             out.show("the same roots as on this machine", tone=Tone.GOOD)
+
+
+def _configured(sysroot: Path) -> RootSet:
+    from cmakeys.roots.store import RootStore
+
+    return RootStore(sysroot).load()
 
 
 def _progress() -> Progress | None:

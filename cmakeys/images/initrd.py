@@ -155,6 +155,18 @@ class _Stream:
         self._given += len(data)
         return data
 
+    def skip(self, size: int, /) -> int:
+        passed = 0
+        while passed < size:
+            if self._given == len(self._buffer):
+                self._fill()
+                if not self._buffer:
+                    break
+            step = min(size - passed, len(self._buffer) - self._given)
+            self._given += step
+            passed += step
+        return passed
+
     @property
     def left(self) -> int:
         """Bytes that came out and nobody has read."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import attestation, fleet, inbox, mailbox, nights, session, startup, trust
+from tests.bench import attestation, fleet, inbox, initrd, mailbox, nights, session, startup, trust
 
 BENCHMARKS = (
     startup.ratios,
@@ -15,6 +15,7 @@ BENCHMARKS = (
     session.ratios,
     fleet.ratios,
     inbox.ratios,
+    initrd.ratios,
     mailbox.ratios,
     trust.ratios,
     nights.ratios,

@@ -140,3 +140,11 @@ def test_an_archive_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
     record = huge(0)
     with pytest.raises(ArchiveProblem, match="more than 50"):
         list(Reader(Endless(), "test").headers())
+
+
+@pytest.mark.parametrize("digits", [b"0x00000A", b"00_00_0A", b"+000000A", b"      0A", b"0000000G"])
+def test_a_number_is_eight_hexadecimal_digits_and_nothing_that_looks_like_one(digits: bytes) -> None:
+    record = bytearray(cpio._record("name", b"data", inode=1, mode=0o100644, links=1, mtime=0))
+    record[54:62] = digits
+    with pytest.raises(ArchiveProblem, match="hexadecimal"):
+        list(Reader(io.BytesIO(record), "test").headers())
