@@ -24,6 +24,8 @@ class AddressKind(Enum):
 
     EMULATOR = "emu"
     TCP = "tcp"
+    MCTP = "mctp"
+    NVME = "nvme"
     PCI = "pci"
     REPLAY = "replay"
 
@@ -85,7 +87,7 @@ class DeviceAddress:
             raise UsageProblem(
                 "this is no device's address",
                 object=text[:64],
-                hint="write emu://127.0.0.1:2323?transport=doe, tcp://HOST:4194, pci:0000:01:00.0 or replay:FILE",
+                hint="write pci:0000:01:00.0, mctp:9, nvme:/dev/nvme0, tcp://HOST:4194, emu://127.0.0.1 or replay:FILE",
             )
         if kind is AddressKind.PCI:
             name, _, options = rest.partition("?")
