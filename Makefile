@@ -6,7 +6,7 @@
 #   make test    linters, type checker and every test that this machine can run; PYTEST="-k name" for some of them.
 #                The first run puts a QEMU guest together in ~/.cache/cmakeys-guest, for the tests that need one
 #   make lint    only the linters and the type checker
-#   make bench   the speed and memory ratios
+#   make bench   the speed and memory ratios; PEER=DIR adds those beside DMTF's programs in DIR
 #   make clean   remove the environment and every cache
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -33,7 +33,7 @@ lint: $(VENV)/.test
 	$(RUN) -m mypy
 
 bench: $(VENV)/.test
-	$(RUN) -m tests.bench
+	$(RUN) -m tests.bench $(if $(PEER),--peer $(PEER))
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage dist build

@@ -7,7 +7,7 @@ import sys
 import zlib
 
 from cmakeys.images.initrd import read_stream
-from tests.bench import initrd, mailbox, trust
+from tests.bench import initrd, mailbox, session, trust
 from tests.bench.ratio import Ratio, command, interleaved
 from tests.evidence.loopback import attest
 
@@ -46,3 +46,12 @@ def test_an_attestation_costs_the_least_that_the_bus_allows() -> None:
     ratios = mailbox.ratios()
     assert [ratio.value for ratio in ratios] == [1.0, 1.0]
     assert ratios[1].measured == 7
+
+
+def test_a_session_is_set_up_as_often_as_it_is_measured_and_its_floor_is_its_own_work() -> None:
+    bench = session.Bench()
+    spent = [bench.establish()[0] for _ in range(5)]
+    assert min(spent) > 0
+    session.floor(bench.key, bench.establish()[1])()
+    assert session.stream([b"message"]) > 0
+    assert session.bare([b"message"]) > 0
