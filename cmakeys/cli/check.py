@@ -134,6 +134,7 @@ def check(
         from cmakeys.cli.evidence_keeping import keep_evidence
         from cmakeys.cli.forms import Answered, Shown, answer, answer_failure, choose
         from cmakeys.cli.hooking import hook_folder, run_hooks
+        from cmakeys.cli.staleness import look_and_say
         from cmakeys.cli.surroundings import look_around, meet
         from cmakeys.config import load_config
         from cmakeys.devices.register import Register
@@ -154,7 +155,8 @@ def check(
         try:
             state = state_directory(sysroot, state_dir)
             register = Register(state)
-            settings = load_config(sysroot).history
+            configured = load_config(sysroot)
+            settings = configured.history
             wanted = _wanted(register, devices or (), all_devices=all_devices)
             held_against = replace(
                 conditions(sysroot, state_dir, timeout, [*(crl or ()), *(ocsp or ())], kernel=kernel, trace=trace),
@@ -176,6 +178,12 @@ def check(
                     _keep(out, lambda: meet(register, around))
                     _keep(out, lambda: keep_evidence(settings, state, around.results, found))
                     _keep(out, lambda: remember_versions(ReferenceStore(state), around.results, held_against))
+                initrds = None
+                if all_devices:
+                    less, roots = quiet or changed_only, held_against.rootset
+                    initrds = look_and_say(
+                        out, sysroot, state, roots, configured.initrd, keeps=keeps and not run.problem, news_only=less
+                    )
                 if not dry_run:
                     _keep(out, lambda: write_log(log, sysroot, found, run.unfinished))
                 if folder is not None and keeps:
@@ -187,7 +195,9 @@ def check(
                 raise
             return
         seconds = time.monotonic() - started
-        whole = Answered(found, held_against.now, seconds, run.unfinished, held_against.rootset, around.sightings)
+        whole = Answered(
+            found, held_against.now, seconds, run.unfinished, held_against.rootset, around.sightings, initrds
+        )
         answer(out, whole, how)
 
 

@@ -10,10 +10,12 @@ from datetime import datetime
 from cmakeys.cli.check import Form
 from cmakeys.cli.output import Output, plain
 from cmakeys.errors import CmakeysError, UsageProblem
+from cmakeys.images.freshness import Initrds
 from cmakeys.reports.html.page import html_report
+from cmakeys.reports.initrds import rebuild_words, stale_text
 from cmakeys.reports.json import check_lines, failed_line, findings_data
 from cmakeys.reports.junit import junit_report
-from cmakeys.reports.nagios import failure
+from cmakeys.reports.nagios import failure, plain_line
 from cmakeys.reports.nagios import report as nagios_report
 from cmakeys.reports.prometheus import RunTimes, prometheus_report
 from cmakeys.reports.standing import standing_notes, unfinished_text
@@ -54,7 +56,7 @@ class Shown:
 class Answered:
     """A run that is over: its findings, when it began, how many seconds it took, and the one that did not finish.
 
-    `rootset` is what the devices were held against, `sightings` what else was there.
+    `rootset` is what the devices were held against, `sightings` what else was there, `initrds` what it was baked into.
     """
 
     findings: tuple[Finding, ...]
@@ -63,6 +65,7 @@ class Answered:
     unfinished: Mark | None = None
     rootset: RootSet = field(default_factory=RootSet)
     sightings: tuple[Sighting, ...] | None = None
+    initrds: Initrds | None = None
 
 
 def choose(form: Form | None, *, json: bool, nagios: bool) -> Form:
@@ -118,14 +121,14 @@ def _text(out: Output, run: Answered, how: Shown) -> None:
 
 
 def _json(out: Output, run: Answered, how: Shown) -> None:
-    out.data = findings_data(run.findings, _shown(run, how), run.unfinished, _seen(run, how))
+    out.data = findings_data(run.findings, _shown(run, how), run.unfinished, _seen(run, how), run.initrds)
 
 
 def _jsonl(out: Output, run: Answered, how: Shown) -> None:
     shown, seen = _shown(run, how), _seen(run, how)
     if how.quiet and not shown and not seen and run.unfinished is None:
         return
-    for document in check_lines(run.findings, shown, run.unfinished, out.errors, seen):
+    for document in check_lines(run.findings, shown, run.unfinished, out.errors, seen, run.initrds):
         out.show(_line(document))
 
 
@@ -136,12 +139,15 @@ def _line(document: Mapping[str, object]) -> str:
 def _nagios(out: Output, run: Answered, how: Shown) -> None:
     named = [(one.name, one.counted) for one in run.findings]
     found = nagios_report(named, unreachable_is_critical=how.unreachable_critical)
-    out.show(*found.lines, *([unfinished_text(run.unfinished)] if run.unfinished else []))
+    stale = [f"{stale_text(run.initrds)}; {rebuild_words(run.initrds)}"] if run.initrds and run.initrds.stale else []
+    out.show(*found.lines, *([unfinished_text(run.unfinished)] if run.unfinished else []), *map(plain_line, stale))
     out.exit_code = found.exit_code
 
 
 def _prometheus(out: Output, run: Answered, _how: Shown) -> None:
-    out.show(*prometheus_report(run.findings, RunTimes(run.began, run.seconds, run.unfinished is not None)))
+    stale = None if run.initrds is None else len(run.initrds.stale)
+    times = RunTimes(run.began, run.seconds, run.unfinished is not None, stale)
+    out.show(*prometheus_report(run.findings, times))
 
 
 def _junit(out: Output, run: Answered, how: Shown) -> None:

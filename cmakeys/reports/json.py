@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cmakeys.errors import CmakeysError
+from cmakeys.images.freshness import Initrds
+from cmakeys.reports.initrds import initrds_data
 from cmakeys.reports.standing import standing_data, unfinished_data
 from cmakeys.reports.strangers import stranger_data, stranger_line
 from cmakeys.reports.text import Named, counts
@@ -28,7 +30,11 @@ def check_data(results: Sequence[Named]) -> dict[str, object]:
 
 
 def findings_data(
-    run: Sequence[Finding], shown: Sequence[Finding], unfinished: Mark | None, seen: Sequence[Sighting] = ()
+    run: Sequence[Finding],
+    shown: Sequence[Finding],
+    unfinished: Mark | None,
+    seen: Sequence[Sighting] = (),
+    initrds: Initrds | None = None,
 ) -> dict[str, object]:
     """A whole check: how many devices count as what, and those to be shown, with how they stand with earlier ones."""
     return {
@@ -36,6 +42,7 @@ def findings_data(
         "devices": [_finding(one) for one in shown],
         "unfinished": unfinished_data(unfinished),
         "strangers": [stranger_data(one) for one in seen],
+        "initrds": _initrds(initrds),
     }
 
 
@@ -45,9 +52,10 @@ def check_lines(
     unfinished: Mark | None,
     errors: Sequence[CmakeysError],
     seen: Sequence[Sighting] = (),
+    initrds: Initrds | None = None,
 ) -> list[dict[str, object]]:
     """A check as one object for each device and stranger to be shown, and one about the run at the end."""
-    return [*map(device_line, shown), *map(stranger_line, seen), _run(run, unfinished, errors)]
+    return [*map(device_line, shown), *map(stranger_line, seen), _run(run, unfinished, errors, initrds)]
 
 
 def device_line(one: Finding) -> dict[str, object]:
@@ -60,15 +68,22 @@ def failed_line(error: CmakeysError) -> dict[str, object]:
     return _run((), None, [error])
 
 
-def _run(run: Sequence[Finding], unfinished: Mark | None, errors: Sequence[CmakeysError]) -> dict[str, object]:
+def _run(
+    run: Sequence[Finding], unfinished: Mark | None, errors: Sequence[CmakeysError], initrds: Initrds | None = None
+) -> dict[str, object]:
     return {
         "schema": RUN_SCHEMA,
         "summary": _summary([(one.name, one.counted) for one in run]),
         "unfinished": unfinished_data(unfinished),
+        "initrds": _initrds(initrds),
         "errors": [
             {"code": one.code, "message": one.message, "object": one.object, "hint": one.hint} for one in errors
         ],
     }
+
+
+def _initrds(found: Initrds | None) -> dict[str, object] | None:
+    return None if found is None else initrds_data(found)
 
 
 def _finding(one: Finding) -> dict[str, object]:

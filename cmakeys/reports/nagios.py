@@ -57,13 +57,15 @@ def report(results: Sequence[Named], *, unreachable_is_critical: bool = False) -
     performance = " ".join(
         f"{outcome.value}={count}{_LIMITS.get(outcome, ';;')};0;{total}" for outcome, count in numbers.items()
     )
-    first = f"CMAKEYS {STATES[state]} - {_plain(headline)} | {performance}"
+    first = f"CMAKEYS {STATES[state]} - {plain_line(headline)} | {performance}"
     return Report(state, tuple(_bounded([first, *_long_output(ranked)])))
 
 
 def failure(error: CmakeysError) -> Report:
     """The report of a run that could not be done at all: unknown, whatever the reason."""
-    return Report(UNKNOWN, (f"CMAKEYS UNKNOWN - {_plain(str(error))}", *([_plain(error.hint)] if error.hint else [])))
+    return Report(
+        UNKNOWN, (f"CMAKEYS UNKNOWN - {plain_line(str(error))}", *([plain_line(error.hint)] if error.hint else []))
+    )
 
 
 def _worst_first(numbers: dict[Outcome, int]) -> list[tuple[Outcome, int]]:
@@ -74,11 +76,11 @@ def _worst_first(numbers: dict[Outcome, int]) -> list[tuple[Outcome, int]]:
 def _long_output(ranked: Sequence[Named]) -> list[str]:
     lines = []
     for name, verdict in ranked:
-        lines.append(_plain(f"{name}: {verdict.outcome.value}: {verdict.summary}"))
+        lines.append(plain_line(f"{name}: {verdict.outcome.value}: {verdict.summary}"))
         for step in verdict.steps:
             if step.outcome in (StepOutcome.FAILED, StepOutcome.WARNED):
                 hint = f" - {step.hint}" if step.hint else ""
-                lines.append(_plain(f"  step {step.number} {step.title}: {step.reason}{hint}"))
+                lines.append(plain_line(f"  step {step.number} {step.title}: {step.reason}{hint}"))
     return lines
 
 
@@ -94,7 +96,7 @@ def _bounded(lines: Sequence[str]) -> list[str]:
     return kept
 
 
-def _plain(text: str) -> str:
+def plain_line(text: str) -> str:
     """Foreign text without control characters, without the separator, and of bounded length."""
     safe = printable(text).replace("|", "\\x7c")
     return safe if len(safe) <= _MAX_LINE else safe[: _MAX_LINE - 1] + "…"

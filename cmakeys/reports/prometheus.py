@@ -23,11 +23,15 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class RunTimes:
-    """When a run began and how many seconds it took; `unfinished` when the one before it did not finish."""
+    """When a run began and how many seconds it took; `unfinished` when the one before it did not finish.
+
+    `stale` counts the initrds that are out of step with the roots; None where nobody looked.
+    """
 
     began: datetime
     seconds: float
     unfinished: bool = False
+    stale: int | None = None
 
 
 def prometheus_report(findings: Sequence[Finding], run: RunTimes) -> list[str]:
@@ -94,6 +98,7 @@ def _metrics(
     )
     yield "check_duration_seconds", "How long the last check took.", [((), run.seconds)]
     yield "check_unfinished", "1 when the check before this one did not finish.", [((), float(run.unfinished))]
+    yield "initrds_stale", "Initrds that would load other roots than are trusted.", [((), run.stale)]
 
 
 def _seconds(when: datetime | None) -> float | None:

@@ -20,7 +20,7 @@ from tests.reports.golden import assert_golden
 from tests.reports.verdicts import ALL, CHECKED_AT, TRUSTED
 
 ROOT = Path(__file__).parents[2]
-RUN = RunTimes(CHECKED_AT, 12.3456)
+RUN = RunTimes(CHECKED_AT, 12.3456, stale=0)
 LABEL = r'[a-z]+="(?:[^"\\\n]|\\[\\"n])*"'
 SAMPLE = re.compile(rf"(cmakeys_[a-z_]+)(?:\{{{LABEL}(?:,{LABEL})*\}})? (\d+(?:\.\d{{1,3}})?)")
 
@@ -50,6 +50,11 @@ def test_a_full_report() -> None:
     lines = prometheus_report(FINDINGS, RUN)
     assert_golden("prometheus", lines)
     assert samples(lines)
+
+
+def test_initrds_that_nobody_looked_at_have_no_number() -> None:
+    assert samples(prometheus_report(FINDINGS, RunTimes(CHECKED_AT, 1, stale=2)))["cmakeys_initrds_stale"] == 2
+    assert "cmakeys_initrds_stale" not in samples(prometheus_report(FINDINGS, RunTimes(CHECKED_AT, 1)))
 
 
 def test_the_manual_names_every_metric_and_no_other() -> None:
