@@ -139,7 +139,7 @@ def policy_rules(found: Measured, conditions: Conditions) -> Rules:
 
 def against(found: Measured, reference: Reference, rules: Rules) -> tuple[Comparison, ...]:
     """The measurements held against a reference, index by index."""
-    return compare(reference.values.blocks, found.blocks, rules)
+    return reference.values.compare(found.blocks, rules)
 
 
 def refuse_going_down(name: str, lines: Sequence[Comparison]) -> None:

@@ -48,13 +48,17 @@ class ReferenceProblem(EnvironmentProblem):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Who made these values the reference, when, why, and the digest of the evidence that they are from."""
+    """Who made these values the reference, when, why, and the digest of the evidence or the file that they are from.
+
+    `source` names the file's document and its signer, for values that a vendor states.
+    """
 
     action: str
     at: datetime
     by: str = ""
     reason: str = ""
     evidence: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,7 @@ class ReferenceStore:
         action = f"measure-{told.action}"
         journal = Journal(self.state_dir)
         facts = {"reason": told.reason, "evidence": told.evidence, "change": detail}
+        facts |= {"source": told.source} if told.source else {}
         journal.append(action, device.name, facts, at=told.at, by=told.by)
         try:
             self._write(device, after)
@@ -222,7 +227,9 @@ def _encode(stored: Stored) -> bytes:
 
 def _reference_json(reference: Reference) -> dict[str, object]:
     origin = reference.provenance
+    source = {"source": origin.source} if origin.source else {}
     return {
+        **source,
         "values": reference.values.to_json(),
         "action": origin.action,
         "at": time_text(origin.at),
@@ -257,5 +264,7 @@ def _reference(fields: Fields) -> Reference:
     provenance = Provenance(
         fields.text("action"), fields.time("at"), fields.text("by"), fields.text("reason"), fields.text("evidence")
     )
+    if fields.has("source"):
+        provenance = replace(provenance, source=fields.text("source"))
     fields.finish()
     return Reference(values, provenance)

@@ -73,6 +73,10 @@ class Fields:
             raise self.problem(name, "missing")
         return self._left.pop(name)
 
+    def has(self, name: str) -> bool:
+        """Whether a field is there that may be left out."""
+        return name in self._left
+
     def text(self, name: str, limit: int = MAX_TEXT) -> str:
         """Text of at most `limit` characters."""
         value = self.take(name)

@@ -13,9 +13,13 @@ from enum import Enum
 from cmakeys.spdm.codes import MeasurementType
 from cmakeys.spdm.messages.measurements import MeasurementBlock
 from cmakeys.verify.measurement_rules import Rule, RuleKind, Rules, secure_version
+from cmakeys.verify.statement import Stated
 
 SHOWN_BYTES = 8
 """Bytes of a value that a message shows."""
+
+SHOWN_ALTERNATIVES = 2
+"""What a message shows of the alternatives that a vendor states."""
 
 
 class Match(Enum):
@@ -38,7 +42,10 @@ class Match(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One index: what was expected, what was measured (None: nothing), by which rule, and the difference in words."""
+    """One index: what was expected, what was measured (None: nothing), by which rule, and the difference in words.
+
+    `stated` is what a vendor states of it, which counts before the expected value.
+    """
 
     index: int
     match: Match
@@ -46,6 +53,7 @@ class Comparison:
     expected: MeasurementBlock | None
     actual: MeasurementBlock | None
     difference: str = ""
+    stated: Stated | None = None
 
 
 def kind_name(block: MeasurementBlock) -> str:
@@ -69,20 +77,47 @@ def latest_by_index(blocks: Iterable[MeasurementBlock]) -> tuple[MeasurementBloc
 
 
 def compare(
-    expected: Iterable[MeasurementBlock], measured: Iterable[MeasurementBlock], rules: Rules
+    expected: Iterable[MeasurementBlock],
+    measured: Iterable[MeasurementBlock],
+    rules: Rules,
+    stated: Iterable[Stated] = (),
 ) -> tuple[Comparison, ...]:
-    """Every index that is expected or was measured, ascending."""
+    """Every index that is expected, stated or was measured, ascending."""
     wanted = {block.index: block for block in expected}
     found = {block.index: block for block in latest_by_index(measured)}
+    said = {one.index: one for one in stated}
     return tuple(
-        _compare(index, wanted.get(index), found.get(index), rules.rule(index))
-        for index in sorted(wanted.keys() | found.keys())
+        _compare(index, wanted.get(index), found.get(index), rules.rule(index), said.get(index))
+        for index in sorted(wanted.keys() | found.keys() | said.keys())
     )
 
 
-def _compare(index: int, expected: MeasurementBlock | None, actual: MeasurementBlock | None, rule: Rule) -> Comparison:
-    match, text = _match(expected, actual, rule)
-    return Comparison(index, match, rule, expected, actual, f"index {index} {text}" if text else "")
+def _compare(
+    index: int,
+    expected: MeasurementBlock | None,
+    actual: MeasurementBlock | None,
+    rule: Rule,
+    stated: Stated | None,
+) -> Comparison:
+    if stated is None or actual is None or rule.kind in (RuleKind.IGNORE, RuleKind.ALLOWED):
+        match, text = _match(expected, actual, rule)
+    else:
+        match, text = _against_statement(expected, actual, rule, stated)
+    return Comparison(index, match, rule, expected, actual, f"index {index} {text}" if text else "", stated)
+
+
+def _against_statement(
+    expected: MeasurementBlock | None, actual: MeasurementBlock, rule: Rule, stated: Stated
+) -> tuple[Match, str]:
+    """A vendor's statement counts before the value that was seen; a version number still may not go down."""
+    if not stated.holds(actual):
+        words = "; or ".join(one.words for one in stated.alternatives[:SHOWN_ALTERNATIVES])
+        more = len(stated.alternatives) - SHOWN_ALTERNATIVES
+        others = f"; or {more} others" if more > 0 else ""
+        return Match.CHANGED, f"({kind_name(actual)}) is {shorten(actual.value)}, stated is {words}{others}"
+    if rule.kind is RuleKind.MONOTONE and expected is not None and secure_version(expected) is not None:
+        return _monotone(expected, actual)
+    return (Match.SAME if stated.exact else Match.ALLOWED), ""
 
 
 def _match(expected: MeasurementBlock | None, actual: MeasurementBlock | None, rule: Rule) -> tuple[Match, str]:

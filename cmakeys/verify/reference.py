@@ -12,6 +12,7 @@ from cmakeys.evidence.fields import Fields
 from cmakeys.spdm.messages.measurements import MAX_BLOCKS, MeasurementBlock
 from cmakeys.verify.comparison import Comparison, compare, latest_by_index, raised
 from cmakeys.verify.measurement_rules import Rules
+from cmakeys.verify.statement import Stated, read_stated
 from cmakeys.verify.tcb_comparison import raised_tcb, tcb_differences
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.tcb import ChainTcb, TcbInfo
@@ -27,12 +28,14 @@ MAX_VALUE_SIZE = 0xFFFF
 class ReferenceValues:
     """One block for each index, ascending; `origin` says whose values they are, for messages.
 
-    `tcb` is what the certificates say of firmware; None where that is not known, and is not compared.
+    `tcb` is what the certificates say of firmware; None where that is not known, and is not compared. `stated` is what
+    a vendor states, ascending; for its indices it counts before the blocks, which remain as what was seen.
     """
 
     blocks: tuple[MeasurementBlock, ...]
     origin: str = "enrolment"
     tcb: tuple[ChainTcb, ...] | None = None
+    stated: tuple[Stated, ...] = ()
 
     @classmethod
     def of(
@@ -43,7 +46,7 @@ class ReferenceValues:
 
     def compare(self, measured: Iterable[MeasurementBlock], rules: Rules | None = None) -> tuple[Comparison, ...]:
         """Every index, by the rule for it; without rules all are fixed."""
-        return compare(self.blocks, measured, rules or Rules())
+        return compare(self.blocks, measured, rules or Rules(), self.stated)
 
     def differences(self, measured: Iterable[MeasurementBlock], rules: Rules | None = None) -> tuple[str, ...]:
         """Every difference, as text that names index, kind and both values."""
@@ -77,7 +80,7 @@ class ReferenceValues:
             "tcb": None
             if self.tcb is None
             else [{"depth": place.depth, "der": place.info.der.hex()} for place in self.tcb],
-        }
+        } | ({"stated": [one.to_json() for one in self.stated]} if self.stated else {})
 
     @classmethod
     def from_json(cls, document: object, source: str = "reference values") -> ReferenceValues:
@@ -93,7 +96,10 @@ class ReferenceValues:
             item.finish()
         if [block.index for block in blocks] != sorted({block.index for block in blocks}):
             raise fields.problem("blocks", "indices must ascend")
-        values = cls(tuple(blocks), fields.text("origin"), _tcb(fields))
+        stated = tuple(map(read_stated, fields.objects("stated", MAX_BLOCKS))) if fields.has("stated") else ()
+        if [one.index for one in stated] != sorted({one.index for one in stated}):
+            raise fields.problem("stated", "indices must ascend")
+        values = cls(tuple(blocks), fields.text("origin"), _tcb(fields), stated)
         fields.finish()
         return values
 
