@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -53,6 +53,32 @@ if os.geteuid() == 0:
 sys.exit(main(sys.argv[3:]))
 """
 """The command as another user and at another time than the machine's."""
+
+
+WITHOUT_KEYUTILS = """
+import contextlib, ctypes, io, os, sys
+
+load = ctypes.CDLL
+
+class Missing(load):
+    def __init__(self, name, *rest, **others):
+        if name and "keyutils" in str(name):
+            raise OSError(f"{name}: cannot open shared object file: No such file or directory")
+        super().__init__(name, *rest, **others)
+
+ctypes.CDLL = Missing
+from cmakeys.cli.app import main
+with contextlib.redirect_stdout(io.StringIO()):
+    main([*sys.argv[1:], "--dry-run"])
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+code = main(sys.argv[1:])
+assert "keyutils" not in open("/proc/self/maps").read()
+sys.exit(code)
+"""
+"""The command as an unprivileged user on a machine without the library of keyutils."""
 
 
 @pytest.fixture
@@ -97,9 +123,12 @@ def test_a_dry_run_says_the_digest_and_writes_nothing(machine: Machine) -> None:
     [
         (trust.root("staged", state=LifeCycle.STAGED), None),
         (Root("old", issue("Old", not_after=datetime(2021, 1, 1, tzinfo=UTC)).certificate), "--allow-expired"),
+        (trust.root("retired", state=LifeCycle.RETIRED), None),
+        (trust.root("distrusted", state=LifeCycle.DISTRUSTED), None),
+        (Root("soon", issue("Soon", not_after=datetime.now(UTC) + timedelta(days=80)).certificate), "--allow-expired"),
         (Root("odd", issue("Odd", kind="ed448").certificate), "--allow-unloadable"),
     ],
-    ids=["staged", "expired", "unloadable"],
+    ids=["staged", "expired", "retired", "distrusted", "soon", "unloadable"],
 )
 @pytest.mark.parametrize("form", ["cpio", "dir", "pem", "voa"])
 def test_a_set_with_a_root_that_would_not_do_is_refused_as_a_whole(
@@ -110,6 +139,11 @@ def test_a_set_with_a_root_that_would_not_do_is_refused_as_a_whole(
     assert said.code == 8
     assert root.name in said.err
     assert not (machine.sysroot / "out").exists()
+    (machine.sysroot / "out").mkdir()  # where something was before it is left as it was
+    (machine.sysroot / "out/before").touch()
+    assert bake(machine, "a", root.name, "--format", form).code == 8
+    assert [path.name for path in (machine.sysroot / "out").iterdir()] == ["before"]
+    shutil.rmtree(machine.sysroot / "out")
     if permission is not None:
         said = bake(machine, "--format", form, permission)
         assert said.code == 0
@@ -120,7 +154,10 @@ def test_a_test_root_is_refused_by_name(machine: Machine, monkeypatch: pytest.Mo
     from cmakeys.roots.catalogue import Catalogue
 
     monkeypatch.setattr(Catalogue, "test_roots", {trust.root("a").fingerprint: "of a test"})
-    assert "of a test" in bake(machine).err
+    refused = bake(machine)
+    assert refused.code == 8
+    assert "of a test" in refused.err
+    assert not (machine.sysroot / "out").exists()
     assert bake(machine, "--allow-test-root").code == 0
 
 
@@ -193,7 +230,9 @@ def test_nothing_is_overwritten_that_is_no_file(machine: Machine) -> None:
 # -- the same bytes anywhere -------------------------------------------------------------------------------------------
 
 
-def built(work: Path, *, user: int, umask: int, days: int, environment: Mapping[str, str]) -> tuple[str, bytes]:
+def built(
+    work: Path, *options: str, user: int, umask: int, days: int, environment: Mapping[str, str]
+) -> tuple[str, bytes]:
     """The digest that the command says, and the archive, of the fixed set, under the circumstances given."""
     roots = work / "roots"
     roots.mkdir(parents=True)
@@ -203,7 +242,7 @@ def built(work: Path, *, user: int, umask: int, days: int, environment: Mapping[
         shutil.copytree(ROOT / part, work / "code" / part, ignore=shutil.ignore_patterns("__pycache__"))
     if os.geteuid() == 0:
         os.chown(work, user, user)
-    words = ["image", "bake", "--roots", "roots", "-o", "cma", "--json"]
+    words = ["image", "bake", "--roots", "roots", "-o", "cma", "--json", *options]
     run = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, str(user), str(days), *words],
         cwd=work,
@@ -217,7 +256,8 @@ def built(work: Path, *, user: int, umask: int, days: int, environment: Mapping[
     assert run.returncode == 0, run.stderr
     if os.geteuid() == 0:
         assert (work / "cma").stat().st_uid == user
-    return json.loads(run.stdout)["data"]["sha256"], (work / "cma").read_bytes()
+    data = (work / "cma").read_bytes() if (work / "cma").is_file() else b""
+    return json.loads(run.stdout)["data"]["sha256"], data
 
 
 @pytest.mark.system
@@ -232,6 +272,63 @@ def test_the_same_roots_give_the_same_bytes_for_anybody_anywhere_at_any_time() -
     assert data == copy
     assert said == again == hashlib.sha256(data).hexdigest()
     assert GOLDEN.read_text().split() == [__version__, said], "changes with the loader, and with the version"
+
+
+@pytest.mark.parametrize("form", ["dir", "voa", "pem"])
+@pytest.mark.system
+def test_a_tree_and_a_bundle_are_the_same_for_anybody_too(form: str) -> None:
+    """Down to permissions and times, since what copies the tree takes them along."""
+    made = []
+    for user, umask, seed in ((os.geteuid(), 0o022, "1"), (65534, 0o077, "2")):
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            place.chmod(0o755)
+            environment = {"PYTHONHASHSEED": seed, "SOURCE_DATE_EPOCH": "1700000000"}
+            words = ("--format", form, *(("--os", "debian:13") if form == "voa" else ()))
+            built(place / "w", *words, user=user, umask=umask, days=0, environment=environment)
+            made.append(_described(place / "w/cma"))
+    assert made[0] == made[1]
+    assert len(made[0]) >= (1 if form == "pem" else 5)
+
+
+def _described(top: Path) -> list[tuple[str, int, int, bytes]]:
+    """Names, permissions, times and contents of all that is below."""
+    if not top.is_dir():
+        return [("", 0, 0, top.read_bytes())]  # a single file has its time from whoever copies it
+    found = []
+    for path in sorted([top, *top.rglob("*")]):
+        status = path.lstat()
+        data = os.readlink(path).encode() if path.is_symlink() else b"" if path.is_dir() else path.read_bytes()  # noqa: PTH115 the text itself
+        found.append((str(path.relative_to(top)), status.st_mode, int(status.st_mtime), data))
+    return found
+
+
+@pytest.mark.system
+def test_an_unprivileged_user_on_a_machine_without_keyutils_bakes_the_same() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        code = place / "code"
+        for part in ("cmakeys", "roots"):
+            shutil.copytree(ROOT / part, code / part, ignore=shutil.ignore_patterns("__pycache__"))
+        work = place / "work"
+        (work / "roots").mkdir(parents=True)
+        for name in ("acme.pem", "other.pem"):
+            shutil.copyfile(FIXED / name, work / "roots" / name)
+        if os.geteuid() == 0:
+            os.chown(work, 65534, 65534)
+        run = subprocess.run(
+            [sys.executable, "-c", WITHOUT_KEYUTILS, "image", "bake", "--roots", "roots", "-o", "cma", "--json"],
+            cwd=work,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={"PATH": "/nonexistent", "PYTHONPATH": str(code)},
+        )
+        assert run.returncode == 0, run.stderr
+        assert json.loads(run.stdout)["data"]["sha256"] == GOLDEN.read_text().split()[1]
+        assert (work / "cma").stat().st_uid != 0
 
 
 # -- looking at it again -----------------------------------------------------------------------------------------------
