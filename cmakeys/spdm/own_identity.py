@@ -34,7 +34,7 @@ from cmakeys.spdm.offer import Offer
 from cmakeys.spdm.requester import Requester
 from cmakeys.spdm.signer import PrivateKey, sign_statement
 from cmakeys.spdm.signing import Context, Statement, asym_of_key
-from cmakeys.spdm.terms import Terms
+from cmakeys.spdm.terms import requester_asym, requester_multi_key
 from cmakeys.spdm.transcript import Transcript
 from cmakeys.spdm.wire import Reader, WireError
 
@@ -134,7 +134,7 @@ class OwnIdentity:
 
     def _digests(self, reader: Reader) -> bytes:
         GetDigests.pull(reader)
-        multi_key = Terms.of(self._connection).requester_multi_key
+        multi_key = requester_multi_key(self._connection)
         usage = KeyUsage.KEY_EXCHANGE | KeyUsage.CHALLENGE
         info = (SlotInfo(_KEY_PAIR, CertificateModel.DEVICE, usage),) if multi_key else ()
         mask = 1 << SLOT
@@ -164,7 +164,7 @@ class OwnIdentity:
     def _challenge_auth(self, reader: Reader) -> bytes:
         asked = Challenge.pull(reader)
         connection, structure = self._connection, self.chain_structure(asked.slot)
-        asym, base_hash = Terms.of(connection).requester_asym, connection.base_hash
+        asym, base_hash = requester_asym(connection), connection.base_hash
         if asym is None or base_hash is None:
             return self._error(ErrorCode.UNEXPECTED_REQUEST)
         answer = ChallengeAuth(

@@ -84,13 +84,28 @@ class Terms:
             _aead(algorithms.selected(TABLE_AEAD)),
             SessionType.ENCRYPTED if both & Capability.ENCRYPT else SessionType.MAC_ONLY,
             _agreement(algorithms.selected(TABLE_DHE), algorithms.selected(TABLE_KEM)),
-            _requester_asym(algorithms.selected(TABLE_REQ_BASE_ASYM), algorithms.selected(TABLE_REQ_PQC_ASYM)),
+            requester_asym(connection),
             bool(both & Capability.HANDSHAKE_IN_THE_CLEAR),
-            bool(algorithms.other_params & MULTI_KEY_CONN_SELECTED and connection.requester_flags & MULTI_KEY),
+            requester_multi_key(connection),
             bool(both & Capability.HBEAT),
             bool(both & Capability.KEY_UPD),
             bool(both & Capability.MUT_AUTH),
         )
+
+
+def requester_asym(connection: Connection) -> BaseAsym | PqcAsym | None:
+    """The algorithm of our own signatures, also where no session is made. Raises `ProtocolViolation`."""
+    if connection.algorithms is None:
+        return None
+    selected = connection.algorithms.selected
+    return _requester_asym(selected(TABLE_REQ_BASE_ASYM), selected(TABLE_REQ_PQC_ASYM))
+
+
+def requester_multi_key(connection: Connection) -> bool:
+    """Our slots may have keys of their own: the reference's multi_key_conn_req, also where no session is made."""
+    if connection.algorithms is None:
+        return False
+    return bool(connection.algorithms.other_params & MULTI_KEY_CONN_SELECTED and connection.requester_flags & MULTI_KEY)
 
 
 SESSION_FLAGS = Capability.ENCRYPT | Capability.MAC | Capability.KEY_EX | Capability.HBEAT | Capability.KEY_UPD
