@@ -91,6 +91,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         "running",
         "standing",
         "whereabouts",
+        "corim",
         "measuring",
         "references",
     },

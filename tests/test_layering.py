@@ -16,7 +16,7 @@ FLOORS = (
     {"devices", "roots", "emulator", "revocation"},
     {"evidence", "keyring", "images", "bindguard", "schedule"},
     {"verify"},
-    {"witness"},
+    {"witness", "corim"},
     {"check", "clock", "config", "offline", "revocation", "references"},
     {"standing", "running", "eventlog", "fleet", "whereabouts"},
     {"status", "dependants", "enrolling", "measuring"},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmakeys.cli import measure_reference
+from cmakeys.cli import measure_corim, measure_reference
 from cmakeys.cli.evidence_verify import ChainOption
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, Json, StateDir, Sysroot, TraceOption, state_directory
@@ -65,6 +65,13 @@ def compare(
     name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="The enrolled device that a file of evidence is of.")
     ] = None,
+    corim: Annotated[
+        Path | None, typer.Option("--corim", metavar="FILE", help="Compare with this CoRIM in place of the reference.")
+    ] = None,
+    signer: measure_corim.SignerOption = None,
+    unsigned: measure_corim.UnsignedOption = False,
+    vendor: measure_corim.VendorOption = "",
+    model: measure_corim.ModelOption = "",
     chain: ChainOption = None,
     timeout: TimeoutOption = None,
     trace: TraceOption = None,
@@ -99,7 +106,16 @@ def compare(
                 object=name or source,
                 hint="name one of cmakeys devices list; with a file, by --as NAME",
             )
-        reference = ReferenceStore(state_directory(sysroot, state_dir)).reference(enrolled)
+        if corim is None:
+            if signer or unsigned or vendor or model:
+                raise UsageProblem("--signer, --unsigned, --vendor and --model go with --corim FILE")
+            reference = ReferenceStore(state_directory(sysroot, state_dir)).reference(enrolled)
+        else:
+            taken, chosen = measure_corim.choose(
+                corim, enrolled, signer, vendor, model, held_against.now, unsigned=unsigned
+            )
+            measure_corim.tell(out, taken, chosen)
+            reference = measure_corim.reference(taken, chosen, held_against.now)
         if reference is None:
             raise NotFound(
                 "there is no reference to compare with", object=enrolled.name, hint="cmakeys measure snapshot takes one"
@@ -109,6 +125,8 @@ def compare(
         insist(found, what="not compared")
         rules = policy_rules(found, held_against)
         lines = against(found, reference, rules)
+        if corim is not None:
+            lines = tuple(line for line in lines if line.stated is not None)
         certified = reference.values.tcb_differences(found.facts.certificates, rules)
         differing = [line for line in lines if not line.match.good]
         out.data = {
@@ -119,7 +137,7 @@ def compare(
             "measurements": comparison_data(lines),
             "tcb": list(certified),
         }
-        for line in provenance_lines(reference):
+        for line in provenance_lines(reference) if corim is None else ():
             out.show(line.text)
         out.table(COMPARE_HEADER, comparison_rows(lines))
         for text in certified:
@@ -128,8 +146,9 @@ def compare(
         if differing or certified:
             out.exit_code = ExitCode.FAILED
             out.show(f"{enrolled.name}: {len(differing)} of {len(lines)} measurements differ", tone=Tone.BAD)
-            chosen = [f"--index {line.index}" for line in differing[:8]] + (["--tcb"] if certified else [])
-            out.show(f"after a known update: cmakeys measure accept {enrolled.name} {' '.join(chosen)} --reason …")
+            named = [f"--index {line.index}" for line in differing[:8]] + (["--tcb"] if certified else [])
+            if corim is None:
+                out.show(f"after a known update: cmakeys measure accept {enrolled.name} {' '.join(named)} --reason …")
         else:
             out.show(f"{enrolled.name}: {len(lines)} measurements are as they should be", tone=Tone.GOOD)
 
@@ -179,3 +198,4 @@ def _evidence(source: str, enrolled: EnrolledDevice | None, chain: Path | None, 
 
 
 measure_reference.register(app)
+measure_corim.register(app)

@@ -167,7 +167,9 @@ def accept(
             origin = f"the acceptance of {held_against.now:%Y-%m-%d}"
             provenance = Provenance("accept", held_against.now, actor(), reason, found.evidence.digest)
             certificates = known_tcb(found.facts.certificates) if takes_certified else reference.values.tcb
-            values = replace(reference.values, blocks=blocks, origin=origin, tcb=certificates)
+            overruled = {line.index for line in changed}
+            stated = tuple(one for one in reference.values.stated if one.index not in overruled)
+            values = replace(reference.values, blocks=blocks, origin=origin, tcb=certificates, stated=stated)
             store.change(device, values, provenance, "; ".join(told))
             out.changed = True
             out.show(f"accepted {len(told)} differences of {name}", tone=Tone.GOOD)

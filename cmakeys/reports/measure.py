@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from cmakeys.measuring import Measured, Proof
 from cmakeys.references import Reference, Stored
+from cmakeys.reports.corim import stated_data, stated_lines
 from cmakeys.reports.layout import Line, wrap
 from cmakeys.reports.terminal import Tone
 from cmakeys.spdm.codes import MeasurementType
 from cmakeys.spdm.messages.measurements import MeasurementBlock
 from cmakeys.verify.comparison import Comparison, kind_name, shorten
 from cmakeys.verify.measurement_rules import RuleKind, secure_version
+from cmakeys.verify.statement import Stated
 from cmakeys.verify.tcb_comparison import known_tcb
 from cmakeys.x509.tcb import ChainTcb
 
@@ -183,6 +185,7 @@ def comparison_data(lines: Sequence[Comparison]) -> list[dict[str, object]]:
             "allowed": list(line.rule.values),
             "reference": block_data(line.expected) if line.expected else None,
             "measured": block_data(line.actual) if line.actual else None,
+            "stated": line.stated.to_json() if line.stated else None,
             "difference": line.difference,
         }
         for line in lines
@@ -195,7 +198,7 @@ def comparison_rows(lines: Sequence[Comparison]) -> list[tuple[str, ...]]:
         (
             str(line.index),
             _kind(line)[:24],
-            _cell(line.expected),
+            _statement(line.stated) if line.stated else _cell(line.expected),
             _cell(line.actual),
             line.rule.kind.value if line.rule.kind is not RuleKind.FIXED else "",
             line.match.value,
@@ -207,6 +210,12 @@ def comparison_rows(lines: Sequence[Comparison]) -> list[tuple[str, ...]]:
 def _kind(line: Comparison) -> str:
     block = line.actual or line.expected
     return kind_name(block).removesuffix(", raw") if block else "?"
+
+
+def _statement(stated: Stated) -> str:
+    if len(stated.alternatives) > 1:
+        return f"one of {len(stated.alternatives)}"
+    return stated.alternatives[0].words[:20]
 
 
 def _cell(block: MeasurementBlock | None) -> str:
@@ -225,6 +234,7 @@ def provenance_data(reference: Reference) -> dict[str, object]:
         "by": origin.by,
         "reason": origin.reason,
         "evidence": origin.evidence or None,
+        "source": origin.source or None,
     }
 
 
@@ -234,7 +244,8 @@ def provenance_lines(reference: Reference) -> Iterator[Line]:
     by = f" by {origin.by}" if origin.by else ""
     for text in wrap(f"{origin.action} of {origin.at:%Y-%m-%d %H:%M} UTC{by}", "reference  ", " " * 11):
         yield Line(text)
-    for label, value in (("reason", origin.reason), ("evidence", origin.evidence)):
+    digest = "file" if origin.source else "evidence"
+    for label, value in (("source", origin.source), ("reason", origin.reason), (digest, origin.evidence)):
         if value:
             for text in wrap(value, f"{label:<11}", " " * 11):
                 yield Line(text)
@@ -247,6 +258,7 @@ def reference_data(name: str, reference: Reference, stored: Stored | None) -> di
         "provenance": provenance_data(reference),
         "previous": [provenance_data(one) for one in stored.previous] if stored else [],
         "measurements": [block_data(block) for block in reference.values.blocks],
+        "stated": stated_data(reference.values.stated),
         "tcb": tcb_data(reference.values.tcb),
     }
 
@@ -256,6 +268,9 @@ def reference_lines(reference: Reference, stored: Stored | None) -> Iterator[Lin
     yield from provenance_lines(reference)
     for one in stored.previous if stored else ():
         yield Line(f"{'before':<11}{one.provenance.action} of {one.provenance.at:%Y-%m-%d %H:%M} UTC")
+    yield from stated_lines(reference.values.stated)
+    stated = {one.index for one in reference.values.stated}
     for block in reference.values.blocks:
-        yield from block_lines(block)
+        if block.index not in stated:
+            yield from block_lines(block)
     yield from tcb_lines(reference.values.tcb)

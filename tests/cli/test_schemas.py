@@ -36,6 +36,7 @@ from cmakeys.transports.base import Deadline
 from tests.cli.envelopes import FOLDER, SHARED, USAGE, faults, schemas
 from tests.cli.machine import Machine
 from tests.cli.tree import verbs
+from tests.corim.publisher import corim, digest, unsigned
 from tests.devices.sysfs import FUNCTION, Tree
 from tests.keyring.kernel import fresh_session, require_rsa, root
 from tests.roots import trust
@@ -238,6 +239,13 @@ def snapshot_taken(stage: Stage) -> Sequence[str]:
     return arguments
 
 
+def corim_published(stage: Stage) -> Sequence[str]:
+    """A vendor's word for an enrolled device, unsigned."""
+    path = stage.folder / "acme.corim"
+    path.write_bytes(unsigned(corim([(2, digest(bytes(48)))])))
+    return (str(path), "--for", "gpu0", "--vendor", "Acme", "--unsigned", *stage.enrolled())
+
+
 def no_journal(stage: Stage) -> Sequence[str]:
     """A journal whose place something else has taken."""
     (stage.folder / "var/lib/cmakeys/journal.jsonl").mkdir(parents=True)
@@ -377,6 +385,7 @@ SUCCESSES: Mapping[str, Arguments] = {
     "measure-show": lambda stage: ("gpu0", *stage.enrolled()),
     "measure-snapshot": lambda stage: ("gpu0", *stage.enrolled()),
     "measure-accept": lambda stage: ("gpu0", "--all", "--reason", "x", *stage.enrolled()),
+    "measure-import": corim_published,
     "measure-undo": snapshot_taken,
     "history-show": lambda stage: ("gpu0", "--news", *stage.enrolled()),
     "history-runs": Stage.enrolled,
@@ -458,6 +467,7 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "measure-show": (3, lambda stage: ("gpu1", *stage.enrolled())),
     "measure-snapshot": (3, lambda stage: ("gpu1", *stage.enrolled())),
     "measure-accept": (2, lambda stage: ("gpu0", "--reason", "x", *stage.enrolled())),
+    "measure-import": (2, lambda stage: (*corim_published(stage), "--signer", "acme.pem")),
     "measure-undo": (3, lambda stage: ("gpu0", *stage.enrolled())),
     "history-show": (3, lambda stage: ("gpu1", *stage.enrolled())),
     "history-runs": (2, lambda stage: ("--outcome", "odd", *stage.enrolled())),
