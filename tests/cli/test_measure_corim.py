@@ -140,13 +140,6 @@ def test_comparing_with_a_corim_shows_what_it_names_and_keeps_nothing(bench: Ben
 def test_a_person_can_say_what_the_device_is_in_the_words_of_the_file(bench: Bench) -> None:
     file = bench.published(b"\x01" * 48, environment="Acme GmbH")
     words = ("measure", "import", file, "--for", "gpu0", *bench.signer)
-        "measure",
-        "import",
-        bench.published(b"\x01" * 48, environment="Acme GmbH"),
-        "--for",
-        "gpu0",
-        *bench.signer,
-    )
     said = bench.machine.run(*words)
     assert said.code == 1
     assert "the leaf's device name says 'Acme'" in " ".join(said.err.split())
