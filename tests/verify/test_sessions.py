@@ -105,12 +105,15 @@ def test_a_device_that_asks_who_we_are_is_told(version: Version, mutual: MutualA
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_device_that_challenges_whoever_challenges_is_answered(version: Version) -> None:
-    collected = evidence(version, SessionSettings(basic_mutual=True), own=host())
+@pytest.mark.parametrize(("use", "policy"), [(SessionUse.PREFER, REQUIRE), (SessionUse.OFF, PREFER)], ids=["in", "out"])
+def test_a_device_that_challenges_whoever_challenges_is_answered(
+    version: Version, use: SessionUse, policy: Policy
+) -> None:
+    collected = evidence(version, SessionSettings(basic_mutual=True), use, own=host())
     assert collected.ending.message == ""
     asked = [one for one in collected.exchanges if one.request[1] == RequestCode.DELIVER_ENCAPSULATED_RESPONSE]
     assert len(asked) >= 3
-    assert judge(collected, policy=REQUIRE).outcome is Outcome.TRUSTED
+    assert judge(collected, policy=policy).outcome is Outcome.TRUSTED
 
 
 @pytest.mark.parametrize("name", FAULTS_OF_AN_EXCHANGE)
