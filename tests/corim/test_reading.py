@@ -38,6 +38,7 @@ from tests.corim.publisher import (
 
 ONE, TWO = b"\x01" * 48, b"\x02" * 48
 DOCUMENT = corim([(2, digest(ONE)), (16, {1: cbor2.CBORTag(553, 7)})])
+PLAIN = unsigned(DOCUMENT)
 ACME = Subject((Identity("the test", "Acme", "X1"),), ())
 BYTES, MASKED = 560, 563
 
@@ -187,8 +188,8 @@ def test_what_no_block_can_be_held_against_is_told() -> None:
         b"",
         b"\xff",
         b"\x81" * (MAX_DEPTH + 8) + b"\x00",
-        b"\xd9\x01\xf5\xbf\xff",  # 501 of a map without a length
-        b"\xd9\x01\xf5\xa2\x00\x61a\x00\x61b",  # a key twice
+        PLAIN.replace(b"\xd9\x01\xf5\xa3", b"\xd9\x01\xf5\xbf", 1) + b"\xff",  # a map without a length
+        PLAIN.replace(b"\xd9\x01\xf5\xa3", b"\xd9\x01\xf5\xa4", 1) + b"\x00\x61b",  # a key twice
         b"\xd8\x1c\x81\xd8\x1d\x00",  # an array that holds itself
         b"\x9b\x00\x00\x00\xff\xff\xff\xff\xff",  # more members than there is memory
         unsigned(corim([(255, digest(ONE))])),
