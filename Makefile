@@ -59,9 +59,10 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/.python
 	@touch $@
 
 # What only tests need of the operating system is taken where it can be had: the linters of manual pages and of shell
-# scripts, shells, and what reads and writes archives. Without it, the tests that need it say so. A tool that is not
-# named like its package stands before it.
-TOOLS := mandoc shellcheck cpio dash bzip2 lz4 zstd xz:xz-utils keyctl:keyutils busybox:busybox-static zsh fish chromium
+# scripts, shells, what reads and writes archives, and what makes unified kernel images. Without it, the tests that need
+# it say so. A tool that is not named like its package stands before it.
+TOOLS := mandoc shellcheck cpio dash bzip2 lz4 zstd xz:xz-utils keyctl:keyutils busybox:busybox-static zsh fish chromium \
+	objcopy:binutils /usr/lib/systemd/boot/efi/linuxx64.efi.stub:systemd-boot-efi
 
 # And what builds and tries the Debian package, and measures the sandbox of its unit; Debian has no others.
 PACKAGES := build-essential debhelper dh-python lintian mmdebstrap python3 python3-venv systemd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from cmakeys import __version__
+from cmakeys.cli.app import main
 from cmakeys.images.tree import LOADER
 from cmakeys.roots.record import render_pem
 from cmakeys.roots.root import LifeCycle, Root
@@ -350,6 +353,31 @@ def test_what_was_baked_is_shown_and_is_what_the_machine_trusts(machine: Machine
     assert "loader: that of this cmakeys" in lines
     assert lines[-1] == "the same roots as on this machine"
     assert all(len(line) <= 80 for line in lines)
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("screen", [True, False], ids=["terminal", "pipe"])
+def test_a_long_look_shows_how_far_it_is_on_a_terminal_only(
+    screen: bool, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bake(machine)
+    stderr = Screen() if screen else io.StringIO()
+    times = iter(range(1000))
+    monkeypatch.setattr(sys, "stderr", stderr)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(times)))
+    assert main(["image", "inspect", str(machine.sysroot / "out")]) == 0
+    assert stderr.getvalue() == ("\r100 %\n" if screen else "")
+
+
+def test_a_short_look_shows_nothing_of_the_kind(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    bake(machine)
+    monkeypatch.setattr(sys, "stderr", stderr := Screen())
+    assert main(["image", "inspect", str(machine.sysroot / "out")]) == 0
+    assert stderr.getvalue() == ""
 
 
 def test_an_image_that_is_out_of_date_is_said_to_be(machine: Machine) -> None:
