@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import tomllib
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from cmakeys.cli.nouns import NOUNS
 from cmakeys.config import DEFAULT, Config, apply
 from cmakeys.emulator.faults import FAULTS
 from cmakeys.errors import CmakeysError, ExitCode
+from cmakeys.evidence.archive import encode
+from cmakeys.evidence.model import Evidence, EvidenceKind
 from cmakeys.roots.declaration import read_declaration
 from cmakeys.roots.document import DocumentProblem, render_document
 from cmakeys.roots.record import read_deny, read_root, render_pem
@@ -34,7 +38,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = {path.name: Page.read(path) for path in sorted((ROOT / "man").iterdir())}
 MAIN, CONFIGURATION, DECLARATION = PAGES["cmakeys.8"], PAGES["cmakeys.yaml.5"], PAGES["cmakeys-roots.5"]
 A, B = trust.root("a"), trust.root("b")
-WITHOUT_COMMANDS = [PAGES[name] for name in ("cmakeys-concepts.7", "cmakeys-protocol.7")]
+WITHOUT_COMMANDS = [PAGES[name] for name in ("cmakeys-concepts.7", "cmakeys-evidence.5", "cmakeys-protocol.7")]
 SHARED = "Options of several verbs"
 READER_GONE_AND_INTERRUPTED = {130, 141}
 
@@ -88,6 +92,7 @@ def test_every_noun_has_its_page_and_no_page_is_about_nothing() -> None:
         "cmakeys.yaml.5",
         "cmakeys-roots.5",
         "cmakeys-bundle.5",
+        "cmakeys-evidence.5",
         "cmakeys-concepts.7",
         "cmakeys-protocol.7",
         "cmakeys-rotation.7",
@@ -248,6 +253,13 @@ def test_the_life_cycle_is_that_of_the_verbs() -> None:
         if state in targets
     ]
     assert rows[1:] == expected
+
+
+def test_the_keys_of_saved_evidence_are_those_that_are_written() -> None:
+    items = PAGES["cmakeys-evidence.5"].section("DESCRIPTION", "Saved evidence").items
+    described = {key for item in items for key in re.split(r"\s*,\s*", item.term)}
+    moment = datetime(2026, 11, 22, tzinfo=UTC)
+    assert described == set(json.loads(encode(Evidence("x", EvidenceKind.CONVERSATION, moment))))
 
 
 def test_the_states_of_the_requester_are_those_of_its_table() -> None:
