@@ -134,7 +134,7 @@ def check(
         from cmakeys.cli.evidence_keeping import keep_evidence
         from cmakeys.cli.forms import Answered, Shown, answer, answer_failure, choose
         from cmakeys.cli.hooking import hook_folder, run_hooks
-        from cmakeys.cli.staleness import look_and_say
+        from cmakeys.cli.staleness import Night, look_and_say
         from cmakeys.cli.surroundings import look_around, meet
         from cmakeys.config import load_config
         from cmakeys.devices.register import Register
@@ -180,10 +180,9 @@ def check(
                     _keep(out, lambda: remember_versions(ReferenceStore(state), around.results, held_against))
                 initrds = None
                 if all_devices:
-                    less, roots = quiet or changed_only, held_against.rootset
-                    initrds = look_and_say(
-                        out, sysroot, state, roots, configured.initrd, keeps=keeps and not run.problem, news_only=less
-                    )
+                    where = Log.NONE if dry_run else log
+                    night = Night(sysroot, state, where, keeps and not run.problem, quiet or changed_only)
+                    initrds = look_and_say(out, night, held_against.rootset, configured.initrd)
                 if not dry_run:
                     _keep(out, lambda: write_log(log, sysroot, found, run.unfinished))
                 if folder is not None and keeps:

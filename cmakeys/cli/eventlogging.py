@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cmakeys.cli.check import Log
 from cmakeys.eventlog import JOURNAL, SYSLOG, send
-from cmakeys.reports.events import Event, events, hook_events, journal_datagram, syslog_datagram
+from cmakeys.images.freshness import Initrds
+from cmakeys.reports.events import Event, events, hook_events, initrd_events, journal_datagram, syslog_datagram
 from cmakeys.running import Mark
 from cmakeys.standing import Finding
 
@@ -21,6 +22,13 @@ def write_log(log: Log, sysroot: Path, findings: Sequence[Finding], unfinished: 
 def log_hooks(log: Log, sysroot: Path, problems: Sequence[str]) -> None:
     """Log hooks that were not run or failed. Raises as `write_log` does."""
     _write(log, sysroot, hook_events(problems))
+
+
+def log_initrds(log: Log, sysroot: Path, found: Initrds, *, news: bool) -> None:
+    """Log initrds that are out of step. Raises as `write_log` does."""
+    entries = initrd_events(found, news=news)
+    if entries:
+        _write(log, sysroot, entries)
 
 
 def _write(log: Log, sysroot: Path, entries: Sequence[Event]) -> None:

@@ -8,11 +8,13 @@ its native form (systemd, "Native Journal Protocol"), syslog as lines with a pri
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from cmakeys.evidence.fields import time_text
+from cmakeys.images.freshness import Initrds
 from cmakeys.reports.standing import state_texts, unfinished_text
 from cmakeys.reports.terminal import printable
 from cmakeys.reports.text import counts
@@ -41,6 +43,7 @@ class Kind(Enum):
     CHECK_FINISHED = "e3e6326918844955bcd50ec7eda95aa2"
     CHECK_UNFINISHED = "282a93414b4f4f7eb646d6ef55f48d66"
     HOOK_FAILED = "cee7a905aa0845fe8a0b7af0d975cf94"
+    INITRD_STALE = "e12bbaff947e4392b3e9182a96808ded"
 
 
 class Priority(IntEnum):
@@ -81,6 +84,20 @@ def events(findings: Sequence[Finding], unfinished: Mark | None) -> tuple[Event,
 def hook_events(problems: Sequence[str]) -> tuple[Event, ...]:
     """Hooks that were not run or failed, each as one entry."""
     return tuple(Event(Kind.HOOK_FAILED, Priority.WARNING, (printable(problem),)) for problem in problems)
+
+
+def initrd_events(found: Initrds, *, news: bool) -> tuple[Event, ...]:
+    """The initrds that would load other roots than are trusted, each as one entry; a warning where that is `news`."""
+    rebuild = [("CMAKEYS_REBUILD", shlex.join(found.rebuild))] if found.rebuild else []
+    return tuple(
+        Event(
+            Kind.INITRD_STALE,
+            Priority.WARNING if news else Priority.NOTICE,
+            (printable(f"{one.path} is not in step with the roots: {one.words}"),),
+            (("CMAKEYS_INITRD", one.path), *rebuild),
+        )
+        for one in found.stale
+    )
 
 
 def _event(one: Finding) -> Event:

@@ -145,6 +145,24 @@ def test_nothing_is_run_unless_asked_nor_for_nothing(run: Run, tmp_path: Path) -
     assert runs() == 0
 
 
+def test_what_is_refused_is_followed_by_nothing_not_even_where_an_initrd_is_out_of_step(
+    run: Run, tmp_path: Path
+) -> None:
+    runs = counting(tmp_path)
+    add(run, tmp_path)
+    initrd = tmp_path / "usr/lib/modules/6.1/initrd"
+    initrd.parent.mkdir(parents=True)
+    assert run("image", "bake", "-o", str(initrd)).code == 0
+    file = save(tmp_path, "b.pem", certificate("b"))
+    run("roots", "add", file, "--fingerprint", certificate("b").fingerprint, "--name", "b")
+    assert "missing: b" in run("status").out
+    for dry_run in ((), ("--dry-run",)):
+        said = run("roots", "rotate", "acme", save(tmp_path, "c.pem", certificate("c")), "--update-initrd", *dry_run)
+        assert said.code == 8, "nobody vouches for it"
+        assert "would run" not in said.out
+    assert runs() == 0
+
+
 def test_a_check_of_a_declaration_runs_nothing(run: Run, tmp_path: Path) -> None:
     runs = counting(tmp_path)
     add(run, tmp_path)

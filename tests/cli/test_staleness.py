@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cmakeys.eventlog import SYSLOG
 from cmakeys.images import recollection
 from cmakeys.images.initrd import Contents, read_image
 from cmakeys.roots.store import RootStore
@@ -80,6 +82,22 @@ def test_every_form_for_programs_says_so(machine: Machine) -> None:
     nagios = machine.run("check", "--all", "--nagios")
     assert nagios.code == 0
     assert any("missing: b; dracut --force" in line for line in nagios.out.splitlines()[1:])
+
+
+def test_the_log_has_it_for_a_timer_whose_output_nobody_reads(machine: Machine) -> None:
+    change(machine)
+    place = machine.sysroot / SYSLOG
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(place))
+        log.settimeout(10)
+        levels = []
+        for _ in range(2):
+            machine.run("check", "--all", "--quiet", "--log", "syslog")
+            lines = [log.recv(4096).decode() for _ in range(2)]
+            (line,) = [line for line in lines if "is not in step with the roots: missing: b" in line]
+            levels.append(line.split(">")[0])
+    assert levels == ["<28", "<29"], "a warning, and then a notice"
 
 
 def test_a_check_of_one_device_is_about_that(machine: Machine) -> None:

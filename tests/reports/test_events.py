@@ -53,6 +53,7 @@ def test_the_message_ids_never_change() -> None:
         "CHECK_FINISHED": "e3e6326918844955bcd50ec7eda95aa2",
         "CHECK_UNFINISHED": "282a93414b4f4f7eb646d6ef55f48d66",
         "HOOK_FAILED": "cee7a905aa0845fe8a0b7af0d975cf94",
+        "INITRD_STALE": "e12bbaff947e4392b3e9182a96808ded",
     }
 
 
