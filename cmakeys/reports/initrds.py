@@ -19,7 +19,8 @@ def initrds_sentence(found: Initrds) -> tuple[str, Tone]:
     """All of them in a few words."""
     freshness = found.freshness
     if freshness is None:
-        return "no initrd found", Tone.NOTE
+        started = f"; this system was started with {'these roots' if found.booted == found.digest else 'another set'}"
+        return f"no initrd found{started if found.booted else ''}", Tone.NOTE
     count = len(found.found)
     if freshness is Freshness.STALE:
         of = f"{len(found.stale)} of {count} initrds" if count > 1 else "the initrd"
@@ -29,7 +30,9 @@ def initrds_sentence(found: Initrds) -> tuple[str, Tone]:
             return "not looked at, this user may not", Tone.NOTE
         return "could not be looked at", Tone.WARNING
     if freshness is Freshness.CURRENT:
-        return f"{'the initrd' if count == 1 else 'initrds'} in step with the roots", Tone.GOOD
+        newer = found.booted and all(one.baked.digest != found.booted for one in found.found)
+        since = ", from the next boot on" if newer else ""
+        return f"{'the initrd' if count == 1 else 'initrds'} in step with the roots{since}", Tone.GOOD
     return "nothing is baked into the initrd", Tone.NOTE
 
 
