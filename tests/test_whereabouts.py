@@ -129,7 +129,7 @@ def test_two_cards_that_changed_places_are_both_found(bus: Bus) -> None:
 
 def test_a_clone_beside_the_device_is_named_so(bus: Bus) -> None:
     gpu = bus.enrol("gpu0", HOME)
-    bus.places[AWAY] = honest("0001")
+    bus.places[AWAY] = faulty()
     around = bus.look(gpu)
     assert only(around).verdict.outcome is Outcome.TRUSTED
     assert seen(around) == [(AWAY, True, "gpu0")]
@@ -137,7 +137,7 @@ def test_a_clone_beside_the_device_is_named_so(bus: Bus) -> None:
 
 def test_of_two_that_could_be_the_device_one_is_and_the_other_is_named(bus: Bus) -> None:
     gpu = bus.enrol("gpu0", HOME)
-    bus.places = {AWAY: honest("0001"), OTHER: honest("0001")}
+    bus.places = {AWAY: honest("0001"), OTHER: faulty()}
     around = bus.look(gpu)
     assert only(around).target.address == AWAY
     assert seen(around) == [(OTHER, True, "gpu0")]

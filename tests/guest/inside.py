@@ -239,10 +239,20 @@ def probe(function: str) -> None:
     Path("/sys/bus/pci/drivers_probe").write_text(function)
 
 
+def unplug(function: str) -> None:
+    """Take a function off the bus, until it is scanned again."""
+    (FUNCTIONS / function / "remove").write_text("1")
+
+
+def rescan() -> None:
+    """Let the kernel find again what was taken off the bus."""
+    Path("/sys/bus/pci/rescan").write_text("1")
+
+
 def replug(function: str) -> None:
     """Take a function off the bus and let the kernel find it again, as when it is plugged in."""
-    (FUNCTIONS / function / "remove").write_text("1")
-    Path("/sys/bus/pci/rescan").write_text("1")
+    unplug(function)
+    rescan()
 
 
 def at_once(count: int, words: Sequence[str]) -> list[int]:

@@ -171,11 +171,13 @@ STORY = (
 
 @pytest.fixture
 def stage(room: Room) -> Iterator[Stage]:
-    """The machine, whose clock is set back afterwards to what it was, or nearly."""
+    """A machine with two devices, whose clock is set back afterwards to what it was, or nearly."""
     now = room.guest.run("busybox", "date", "+%s").check().out.strip()
+    room.guest.call(inside.unplug, room.dead)
     try:
         yield Stage(room)
     finally:
+        room.guest.call(inside.rescan)
         room.guest.run("busybox", "date", "-s", f"@{now}").check()
 
 

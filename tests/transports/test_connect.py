@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from cmakeys.transports.framing import Framing
 from cmakeys.transports.mctp import Endpoint
 from tests.transports.peer import no_port, peer, read
 
-SOON = Deadline.after(600)
+UNLIMITED = Deadline(math.inf)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_a_url_is_taken_apart(url: str, meaning: object) -> None:
 )
 def test_a_url_that_makes_no_sense_is_a_usage_problem(url: str) -> None:
     with pytest.raises(UsageProblem):
-        open_transport(url, SOON)
+        open_transport(url, UNLIMITED)
 
 
 @given(st.text(max_size=60) | st.text(max_size=40).map("emu://".__add__) | st.text(max_size=40).map("tcp://h".__add__))
@@ -119,9 +120,9 @@ def test_any_text_is_a_url_or_a_usage_problem(text: str) -> None:
 def test_a_recording_is_opened_from_its_file(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"t": 1, "dir": "req", "cmd": 1, "trans": 0, "hex": "10"}\n')
     url = f"replay:{tmp_path}/x.jsonl"
-    assert open_transport(url, SOON).address == url
+    assert open_transport(url, UNLIMITED).address == url
     with pytest.raises(NotFound):
-        open_transport(f"replay:{tmp_path}/absent", SOON)
+        open_transport(f"replay:{tmp_path}/absent", UNLIMITED)
 
 
 @pytest.mark.parametrize(

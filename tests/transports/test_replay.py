@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from cmakeys.transports.framing import Framing, unwrap, wrap
 from cmakeys.transports.recording import Entry, Recording, RecordingProblem
 from cmakeys.transports.replay import ReplayMismatch, ReplayTransport
 
-SOON = Deadline.after(600)
+UNLIMITED = Deadline(math.inf)
 CAPTURES = [
     "qemu10-nvme-doe-v12-p384-session",
     "v10-doe-rsassa3072-sha256",
@@ -41,10 +42,10 @@ TWO = recorded(("req", b"one?"), ("rsp", b"one!"), ("req", b"two?"), ("rsp", b"t
 def test_answers_come_in_their_order_and_then_the_recording_ends() -> None:
     transport = ReplayTransport(TWO)
     assert transport.address == "replay:file"
-    answers = [(transport.exchange(request, SOON), transport.finished) for request in (b"one?", b"two?")]
+    answers = [(transport.exchange(request, UNLIMITED), transport.finished) for request in (b"one?", b"two?")]
     assert answers == [(b"one!", False), (b"two!", True)]
     with pytest.raises(TransportClosed, match="ends here"):
-        transport.exchange(b"three?", SOON)
+        transport.exchange(b"three?", UNLIMITED)
     transport.close()
 
 
@@ -58,7 +59,7 @@ def test_answers_come_in_their_order_and_then_the_recording_ends() -> None:
 )
 def test_another_request_is_refused_at_its_first_differing_byte(message: bytes, complaint: str) -> None:
     with pytest.raises(ReplayMismatch, match=complaint) as caught:
-        ReplayTransport(TWO).exchange(message, SOON)
+        ReplayTransport(TWO).exchange(message, UNLIMITED)
     assert caught.value.object == "replay:file, message 1"
     assert not isinstance(caught.value, EvidenceProblem)
 
@@ -66,29 +67,29 @@ def test_another_request_is_refused_at_its_first_differing_byte(message: bytes, 
 def test_a_request_that_is_only_longer_or_shorter_differs_at_the_end() -> None:
     bare = recorded(("req", b"abc"), ("rsp", b"x"), framing=Framing.NONE)
     with pytest.raises(ReplayMismatch, match="at byte 3 of the frame: 0x64 instead of the end"):
-        ReplayTransport(bare).exchange(b"abcd", SOON)
+        ReplayTransport(bare).exchange(b"abcd", UNLIMITED)
     with pytest.raises(ReplayMismatch, match="at byte 2 of the frame: the end instead of 0x63"):
-        ReplayTransport(bare).exchange(b"ab", SOON)
+        ReplayTransport(bare).exchange(b"ab", UNLIMITED)
 
 
 def test_a_request_the_device_never_answered_times_out_again() -> None:
     lost = recorded(("req", b"one?"), ("req", b"one?"), ("rsp", b"one!"))
     transport = ReplayTransport(lost)
     with pytest.raises(TransportTimeout, match="never answered"):
-        transport.exchange(b"one?", SOON)
-    assert transport.exchange(b"one?", SOON) == b"one!"
+        transport.exchange(b"one?", UNLIMITED)
+    assert transport.exchange(b"one?", UNLIMITED) == b"one!"
     with pytest.raises(TransportTimeout):
-        ReplayTransport(recorded(("req", b"one?"))).exchange(b"one?", SOON)
+        ReplayTransport(recorded(("req", b"one?"))).exchange(b"one?", UNLIMITED)
 
 
 def test_an_answer_nobody_asked_for_is_a_mismatch() -> None:
     with pytest.raises(ReplayMismatch, match="another answer"):
-        ReplayTransport(recorded(("rsp", b"x"))).exchange(b"x", SOON)
+        ReplayTransport(recorded(("rsp", b"x"))).exchange(b"x", UNLIMITED)
 
 
 def test_an_unknown_transport_is_a_problem_of_the_recording() -> None:
     with pytest.raises(RecordingProblem, match="unknown transport 9"):
-        ReplayTransport(recorded(("req", b"x"), ("rsp", b"x"), framing=9)).exchange(b"x", SOON)
+        ReplayTransport(recorded(("req", b"x"), ("rsp", b"x"), framing=9)).exchange(b"x", UNLIMITED)
 
 
 def test_a_deadline_counts_here_too() -> None:
@@ -104,5 +105,5 @@ def test_a_recorded_conversation_replays_to_its_end(shared_data: Path, name: str
     for request, answer in zip(words[::2], words[1::2], strict=True):
         asked = unwrap(Framing(request.transport), request.frame)
         expected = unwrap(Framing(answer.transport), answer.frame)
-        assert transport.exchange(asked.payload, SOON, secured=asked.secured) == expected.payload
+        assert transport.exchange(asked.payload, UNLIMITED, secured=asked.secured) == expected.payload
     assert transport.finished
