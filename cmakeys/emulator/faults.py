@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from cmakeys.emulator.lies import certificates, challenge, chunking, measurements, negotiation, patience, sessions
+from cmakeys.emulator.lies import (
+    certificates,
+    challenge,
+    chunking,
+    measurements,
+    negotiation,
+    patience,
+    records,
+    sessions,
+)
 from cmakeys.emulator.lies.fault import Fault as Fault
 from cmakeys.emulator.lies.fault import LineFault as LineFault
 from cmakeys.emulator.lies.fault import Outcome as Outcome
@@ -20,7 +29,7 @@ from cmakeys.errors import NotFound
 FAULTS: Mapping[str, Fault] = MappingProxyType(
     {
         fault.name: fault
-        for module in (negotiation, certificates, challenge, measurements, chunking, patience, sessions)
+        for module in (negotiation, certificates, challenge, measurements, chunking, patience, sessions, records)
         for fault in module.FAULTS
     }
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cmakeys.emulator.functions import Functions
 from cmakeys.emulator.requester_identity import RequesterIdentity
 from cmakeys.spdm.codes import MutualAuthentication
-from cmakeys.spdm.schedule import KeySchedule, Secrets, TrafficSecret
+from cmakeys.spdm.schedule import KeySchedule, Secrets, TrafficKeys, TrafficSecret
 from cmakeys.spdm.secured import SESSION_ID_LENGTH, Channel, Opener, Sealer
 from cmakeys.spdm.states import State
 
@@ -119,6 +119,14 @@ class OpenSession:
     def resend_counter(self) -> None:
         """Use the counter of the last record once more: what no honest device does."""
         self._sealer.counter = max(0, self._sealer.counter - 1)
+
+    def skip_counter(self) -> None:
+        """Leave a counter out: what no honest device does."""
+        self._sealer.counter += 1
+
+    def last_sealed(self) -> tuple[TrafficKeys, int]:
+        """Key and counter of the last record, for a lie about what is in it."""
+        return self._secrets.response.keys(self.channel.aead), self._sealer.counter - 1
 
     def settle(self) -> None:
         """An answer is sealed: take the keys that it announced."""

@@ -299,7 +299,9 @@ def _finish(
             slot = yield from _spoken(session, serve(speaker, identity, mode))
             if terms.requester_multi_key:
                 transcript += first_digests((*requester.connection.exchanges, *session.requester.connection.exchanges))
-        transcript += BASE_HASH_FUNCTIONS[terms.base_hash].digest(identity.chain_structure(slot))
+        # The device names the slot, and may name one that we do not have.
+        own_chain = decoded(RequestCode.FINISH, lambda: identity.chain_structure(slot))
+        transcript += BASE_HASH_FUNCTIONS[terms.base_hash].digest(own_chain)
     start = push_finish_start(terms.version, attributes, slot)
     signed = transcript + start
     if attributes and identity is not None and terms.requester_asym is not None:

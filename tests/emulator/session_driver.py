@@ -33,7 +33,7 @@ from cmakeys.spdm.signer import PrivateKey, sign_statement
 from cmakeys.spdm.signing import Context, Statement
 from cmakeys.spdm.terms import with_sessions
 from cmakeys.spdm.transcript import Transcript
-from cmakeys.spdm.wire import Reader
+from cmakeys.spdm.wire import Reader, WireError
 from tests.emulator.conftest import credentials
 from tests.spdm.conversations import leaf_key
 
@@ -147,7 +147,8 @@ class Host:
         return self.connection.connection.version
 
     def chain_structure(self, slot: int) -> bytes:
-        assert slot == self.slot
+        if slot != self.slot:
+            raise WireError(f"no slot {slot}", object="host")
         return self.credentials.structure(self.function)
 
     def sign(

@@ -8,7 +8,16 @@ from cmakeys.emulator.device import Device
 from cmakeys.emulator.factory import DEFAULT_IDENTITY, Blueprint, build_device
 from cmakeys.emulator.faults import FAULTS, Fault, Outcome, Where, find_faults
 from cmakeys.emulator.flaws import Flaw
-from cmakeys.emulator.lies import certificates, challenge, chunking, measurements, negotiation, patience, sessions
+from cmakeys.emulator.lies import (
+    certificates,
+    challenge,
+    chunking,
+    measurements,
+    negotiation,
+    patience,
+    records,
+    sessions,
+)
 from cmakeys.emulator.settings import DeviceSettings
 from cmakeys.errors import NotFound
 from cmakeys.spdm.codes import CertificateModel, Version
@@ -81,7 +90,7 @@ def test_every_flaw_of_a_certificate_is_a_fault() -> None:
 
 
 def test_no_two_faults_share_a_name_and_all_of_the_list_are_there() -> None:
-    modules = (negotiation, certificates, challenge, measurements, chunking, patience, sessions)
+    modules = (negotiation, certificates, challenge, measurements, chunking, patience, sessions, records)
     assert sum(len(module.FAULTS) for module in modules) == len(FAULTS)
     demanded = """wrong-slot missing-slot-bit two-selection-bits-asym two-selection-bits-hash superset-selection
         overlong-portion zero-portion remainder-change endless-portions nonce-reuse wrong-context-echo
@@ -111,6 +120,10 @@ def test_each_response_has_a_truncated_form() -> None:
         "key-exchange-rsp",
         "finish-rsp",
         "psk-exchange-rsp",
+        "key-update-ack",
+        "heartbeat-ack",
+        "end-session-ack",
+        "encapsulated-request",
     }
 
 

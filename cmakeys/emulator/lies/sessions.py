@@ -139,7 +139,9 @@ def _select(kind: int, change: Callable[[int], int]) -> Lie:
     return Amend(Algorithms, amend)
 
 
-def _with_sessions(**changes: object) -> Callable[[DeviceSettings], DeviceSettings]:
+def with_session_settings(**changes: object) -> Callable[[DeviceSettings], DeviceSettings]:
+    """Settings of a device that makes sessions, with these of `SessionSettings` changed."""
+
     def settings(device: DeviceSettings) -> DeviceSettings:
         sessions = device.sessions or SessionSettings()
         return replace(device, sessions=replace(sessions, **changes))  # type: ignore[arg-type]
@@ -147,7 +149,7 @@ def _with_sessions(**changes: object) -> Callable[[DeviceSettings], DeviceSettin
     return settings
 
 
-def _fault(
+def session_fault(
     step: int,
     name: str,
     description: str,
@@ -155,6 +157,7 @@ def _fault(
     since: Version = Version.V11,
     settings: Callable[[DeviceSettings], DeviceSettings] | None = None,
 ) -> Fault:
+    """A fault that ends a session, or the making of one, at `step`."""
     return Fault(
         name,
         description,
@@ -163,28 +166,28 @@ def _fault(
         step,
         lambda: tuple(make() for make in lies),
         since,
-        settings=settings or _with_sessions(),
+        settings=settings or with_session_settings(),
     )
 
 
 def _exchange(name: str, description: str, change: Callable[[KeyExchangeResponse], KeyExchangeResponse]) -> Fault:
-    return _fault(11, name, description, lambda: Amend(KeyExchangeResponse, change))
+    return session_fault(11, name, description, lambda: Amend(KeyExchangeResponse, change))
 
 
 _NEGOTIATION: tuple[Fault, ...] = (
-    _fault(
+    session_fault(
         1,
         "group-not-offered",
         "ALGORITHMS selects a key agreement that was not offered",
         lambda: _select(TABLE_DHE, lambda _: Dhe.SM2_P256.value),
     ),
-    _fault(
+    session_fault(
         1,
         "two-groups",
         "ALGORITHMS selects two ways to agree on a key",
         lambda: _select(TABLE_DHE, lambda mask: mask | Dhe.SECP256R1.value | Dhe.SECP521R1.value),
     ),
-    _fault(
+    session_fault(
         1,
         "group-and-kem",
         "ALGORITHMS selects key agreements of both kinds",
@@ -192,49 +195,49 @@ _NEGOTIATION: tuple[Fault, ...] = (
         lambda: _select(TABLE_KEM, lambda _: Kem.ML_KEM_768.value),
         since=Version.V14,
     ),
-    _fault(
+    session_fault(
         1,
         "cipher-not-offered",
         "ALGORITHMS selects a cipher that was not offered",
         lambda: _select(TABLE_AEAD, lambda _: _FOREIGN_CIPHER),
     ),
-    _fault(1, "no-cipher", "ALGORITHMS selects no cipher", lambda: _select(TABLE_AEAD, lambda _: 0)),
+    session_fault(1, "no-cipher", "ALGORITHMS selects no cipher", lambda: _select(TABLE_AEAD, lambda _: 0)),
 )
 
 _EXCHANGE: tuple[Fault, ...] = (
-    _fault(
+    session_fault(
         11,
         "exchange-bad-signature",
         "KEY_EXCHANGE_RSP's signature has a flipped bit",
         lambda: Spoil(_CONTEXT, flip_last_bit),
     ),
-    _fault(
+    session_fault(
         11,
         "exchange-replayed-signature",
         "KEY_EXCHANGE_RSP is signed for another requester's random data",
         lambda: Sign(_CONTEXT, other_nonce),
     ),
-    _fault(
+    session_fault(
         11,
         "exchange-wrong-context",
         "KEY_EXCHANGE_RSP is signed as if it were CHALLENGE_AUTH",
         lambda: Sign(_CONTEXT, lambda s: replace(s, context=Context.CHALLENGE_AUTH)),
         since=Version.V12,
     ),
-    _fault(
+    session_fault(
         11,
         "exchange-wrong-version",
         "KEY_EXCHANGE_RSP is signed for another SPDM version",
         lambda: Sign(_CONTEXT, other_version),
         since=Version.V12,
     ),
-    _fault(11, "exchange-wrong-proof", "the responder's verify data has a flipped bit", WrongProof),
-    _fault(
+    session_fault(11, "exchange-wrong-proof", "the responder's verify data has a flipped bit", WrongProof),
+    session_fault(
         11,
         "finish-wrong-proof",
         "in a handshake in the clear, the responder's verify data has a flipped bit",
         WrongProof,
-        settings=_with_sessions(clear_handshake=True),
+        settings=with_session_settings(clear_handshake=True),
     ),
     _exchange(
         "exchange-spoiled-share",
@@ -272,111 +275,113 @@ _EXCHANGE: tuple[Fault, ...] = (
         "the requester is asked who it is though that was not negotiated",
         lambda m: replace(m, mutual=MutualAuthentication.ENCAPSULATED),
     ),
-    _fault(
+    session_fault(
         11,
         "truncated-key-exchange-rsp",
         "KEY_EXCHANGE_RSP ends one byte early",
         lambda: Encode(ResponseCode.KEY_EXCHANGE_RSP, cut_last_byte),
     ),
-    _fault(
+    session_fault(
         11,
         "exchange-wrong-version-byte",
         "KEY_EXCHANGE_RSP carries the version byte of another version",
         lambda: Encode(ResponseCode.KEY_EXCHANGE_RSP, flip_bit_at(0)),
     ),
-    _fault(
+    session_fault(
         11,
         "truncated-finish-rsp",
         "FINISH_RSP ends one byte early",
         lambda: Encode(ResponseCode.FINISH_RSP, cut_last_byte),
     ),
-    _fault(
+    session_fault(
         11,
         "psk-wrong-proof",
         "of a pre-shared key, the responder's verify data has a flipped bit",
         WrongProof,
-        settings=_with_sessions(psk=PskSupport.WITH_CONTEXT),
+        settings=with_session_settings(psk=PskSupport.WITH_CONTEXT),
     ),
-    _fault(
+    session_fault(
         11,
         "psk-without-context",
         "PSK_EXCHANGE_RSP has no context though one was announced",
         lambda: Amend(PskExchangeResponse, lambda m: replace(m, context=b"")),
-        settings=_with_sessions(psk=PskSupport.WITH_CONTEXT),
+        settings=with_session_settings(psk=PskSupport.WITH_CONTEXT),
     ),
-    _fault(
+    session_fault(
         11,
         "truncated-psk-exchange-rsp",
         "PSK_EXCHANGE_RSP ends one byte early",
         lambda: Encode(ResponseCode.PSK_EXCHANGE_RSP, cut_last_byte),
-        settings=_with_sessions(psk=PskSupport.WITH_CONTEXT),
+        settings=with_session_settings(psk=PskSupport.WITH_CONTEXT),
     ),
 )
 
 _RECORDS: tuple[Fault, ...] = (
-    _fault(11, "record-bad-mac", "the MAC of a record has a flipped bit", lambda: Record(flip_last_bit)),
-    _fault(11, "record-other-session", "a record names another session", lambda: Record(flip_bit_at(0))),
-    _fault(11, "record-truncated", "a record ends one byte early", lambda: Record(cut_last_byte)),
-    _fault(11, "record-empty", "a record has nothing but its session", lambda: Record(lambda record: record[:4])),
-    _fault(11, "record-replayed", "one record of the session comes again and again", Replayed),
-    _fault(11, "record-same-sequence", "two records have one sequence number", SameSequence),
-    _fault(11, "record-in-the-clear", "what was asked in a session is answered in the clear", InTheClear),
+    session_fault(11, "record-bad-mac", "the MAC of a record has a flipped bit", lambda: Record(flip_last_bit)),
+    session_fault(11, "record-other-session", "a record names another session", lambda: Record(flip_bit_at(0))),
+    session_fault(11, "record-truncated", "a record ends one byte early", lambda: Record(cut_last_byte)),
+    session_fault(
+        11, "record-empty", "a record has nothing but its session", lambda: Record(lambda record: record[:4])
+    ),
+    session_fault(11, "record-replayed", "one record of the session comes again and again", Replayed),
+    session_fault(11, "record-same-sequence", "two records have one sequence number", SameSequence),
+    session_fault(11, "record-in-the-clear", "what was asked in a session is answered in the clear", InTheClear),
 )
 
 _UPKEEP: tuple[Fault, ...] = (
-    _fault(
+    session_fault(
         11,
         "key-update-wrong-tag",
         "KEY_UPDATE_ACK has another tag",
         lambda: Amend(KeyUpdateAck, lambda m: replace(m, tag=m.tag ^ 1)),
     ),
-    _fault(
+    session_fault(
         11,
         "key-update-wrong-operation",
         "KEY_UPDATE_ACK is for another operation",
         lambda: Amend(KeyUpdateAck, lambda m: replace(m, operation=m.operation ^ 2)),
     ),
-    _fault(11, "key-update-old-key", "after an update of all keys the device goes on with its old one", OldKey),
-    _fault(
+    session_fault(11, "key-update-old-key", "after an update of all keys the device goes on with its old one", OldKey),
+    session_fault(
         11,
         "key-update-refused",
         "KEY_UPDATE is answered with DecryptError",
         lambda: Refuse(ErrorCode.DECRYPT_ERROR, frozenset({RequestCode.KEY_UPDATE})),
     ),
-    _fault(
+    session_fault(
         11,
         "heartbeat-wrong-code",
         "HEARTBEAT is answered with another message",
         lambda: Encode(ResponseCode.HEARTBEAT_ACK, flip_bit_at(1)),
-        settings=_with_sessions(heartbeat=60),
+        settings=with_session_settings(heartbeat=60),
     ),
-    _fault(
+    session_fault(
         11,
         "end-session-wrong-code",
         "END_SESSION is answered with another message",
         lambda: Encode(ResponseCode.END_SESSION_ACK, flip_bit_at(1)),
     ),
-    _fault(
+    session_fault(
         11,
         "endless-questions",
         "the device never stops to ask who its requester is",
         EndlessQuestions,
-        settings=_with_sessions(mutual=MutualAuthentication.ENCAPSULATED),
+        settings=with_session_settings(mutual=MutualAuthentication.ENCAPSULATED),
     ),
-    _fault(
+    session_fault(
         11,
         "acknowledges-another-answer",
         "the device acknowledges an answer that was not given",
         lambda: Amend(EncapsulatedResponseAck, lambda m: replace(m, acknowledged=m.acknowledged ^ 1)),
         since=Version.V12,
-        settings=_with_sessions(mutual=MutualAuthentication.ENCAPSULATED),
+        settings=with_session_settings(mutual=MutualAuthentication.ENCAPSULATED),
     ),
-    _fault(
+    session_fault(
         11,
         "acknowledges-with-nonsense",
         "an answer is acknowledged with an unknown kind of payload",
         lambda: Amend(EncapsulatedResponseAck, lambda m: replace(m, kind=7)),
-        settings=_with_sessions(mutual=MutualAuthentication.ENCAPSULATED),
+        settings=with_session_settings(mutual=MutualAuthentication.ENCAPSULATED),
     ),
 )
 
