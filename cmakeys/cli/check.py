@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmakeys.cli.audience import Form, Log
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import (
     SYSTEM,
@@ -22,6 +22,7 @@ from cmakeys.cli.options import (
     OcspOption,
     StateDir,
     Sysroot,
+    TimeoutOption,
     TraceOption,
     state_directory,
 )
@@ -32,31 +33,6 @@ if TYPE_CHECKING:
     from cmakeys.devices.register import Register
 
 app = noun_app("Check devices against their roots and their enrolment.")
-
-TimeoutOption = Annotated[
-    float | None,
-    typer.Option("--timeout", min=0.1, max=3600, metavar="SECONDS", help="Time for one device, all attempts together."),
-]
-
-
-class Form(Enum):
-    """For whom an answer is: a person, a program, a stream of them, one of three kinds of systems, or a browser."""
-
-    TEXT = "text"
-    JSON = "json"
-    JSONL = "jsonl"
-    NAGIOS = "nagios"
-    PROMETHEUS = "prometheus"
-    JUNIT = "junit"
-    HTML = "html"
-
-
-class Log(Enum):
-    """Where a run is logged."""
-
-    JOURNAL = "journal"
-    SYSLOG = "syslog"
-    NONE = "none"
 
 
 @app.command()

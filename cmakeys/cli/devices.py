@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmakeys.cli import devices_move, functions
-from cmakeys.cli.check import TimeoutOption
 from cmakeys.cli.nouns import noun_app
-from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, TraceOption, state_directory
+from cmakeys.cli.options import (
+    SYSTEM,
+    DetailedExitcode,
+    DryRun,
+    Json,
+    StateDir,
+    Sysroot,
+    TimeoutOption,
+    TraceOption,
+    state_directory,
+)
 from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
 

@@ -6,8 +6,16 @@ from typing import Annotated
 
 import typer
 
-from cmakeys.cli.check import TimeoutOption
-from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
+from cmakeys.cli.options import (
+    SYSTEM,
+    DetailedExitcode,
+    DryRun,
+    Json,
+    StateDir,
+    Sysroot,
+    TimeoutOption,
+    state_directory,
+)
 from cmakeys.cli.output import verb
 from cmakeys.reports.terminal import Tone
 

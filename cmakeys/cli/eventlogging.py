@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from cmakeys.cli.check import Log
+from cmakeys.cli.audience import Log
 from cmakeys.eventlog import JOURNAL, SYSLOG, send
 from cmakeys.images.freshness import Initrds
 from cmakeys.reports.events import Event, events, hook_events, initrd_events, journal_datagram, syslog_datagram

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cmakeys.cli.check import Form
+from cmakeys.cli.audience import Form
 from cmakeys.cli.output import Output, plain
 from cmakeys.errors import CmakeysError, UsageProblem
 from cmakeys.images.freshness import Initrds

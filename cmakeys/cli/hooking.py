@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cmakeys.callouts import PLACE, occasions, run
-from cmakeys.cli.check import Log
+from cmakeys.cli.audience import Log
 from cmakeys.cli.eventlogging import log_hooks
 from cmakeys.cli.options import SYSTEM
 from cmakeys.cli.output import Output, plain

@@ -28,6 +28,10 @@ StateDir = Annotated[
     typer.Option("--state-dir", metavar="DIR", help="Keep the register, journal and evidence in DIR."),
 ]
 
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option("--timeout", min=0.1, max=3600, metavar="SECONDS", help="Time for one device, all attempts together."),
+]
 TraceOption = Annotated[
     Path | None,
     typer.Option("--trace", metavar="FILE", help="Record every frame in a new file, for spdm trace and pcap."),

@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmakeys.cli.check import TimeoutOption
 from cmakeys.cli.effect import NoApply, take_effect
 from cmakeys.cli.initrd_update import UpdateInitrd, updating_initrd
-from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
+from cmakeys.cli.options import (
+    SYSTEM,
+    DetailedExitcode,
+    DryRun,
+    Json,
+    StateDir,
+    Sysroot,
+    TimeoutOption,
+    state_directory,
+)
 from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
 

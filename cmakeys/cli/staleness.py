@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmakeys.cli.check import Log
+from cmakeys.cli.audience import Log
 from cmakeys.cli.eventlogging import log_initrds
 from cmakeys.cli.output import Output
 from cmakeys.errors import CmakeysError, NotPermitted
