@@ -64,7 +64,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "clock": frozenset({"devices", "roots", "verify"}),
     "dependants": frozenset({"check", "devices", "roots", "verify"}),
     "ownership": frozenset(),
-    "schedule": frozenset({"ownership", "stamped"}),
+    "schedule": frozenset({"grace", "ownership", "stamped"}),
     "bindguard": frozenset({"devices", "roots", "files", "stamped"}),
     "check": BELOW_CHECK | {"witness"},
     "eventlog": frozenset(),

@@ -12,7 +12,7 @@ from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, Sysroot
 from cmakeys.cli.output import Output, verb
 from cmakeys.reports.terminal import Tone
-from cmakeys.schedule.plan import Reach
+from cmakeys.schedule.plan import BUDGET, MAX_BUDGET, Reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +34,15 @@ def install(
         int, typer.Option("--delay", min=0, max=1440, metavar="MINUTES", help="Wait up to so long, at random.")
     ] = 60,
     grace: Annotated[
+        str,
+        typer.Option(
+            "--grace", metavar="N|TIME", help="Let a device be unreachable N times in a row, or so long: 3, 12h, 2d."
+        ),
+    ] = "3",
+    budget: Annotated[
         int,
-        typer.Option("--grace", min=0, max=365, metavar="N", help="Let a device be unreachable N times in a row."),
-    ] = 3,
+        typer.Option("--budget", min=1, max=MAX_BUDGET, metavar="SECONDS", help="Time for each check as a whole."),
+    ] = BUDGET,
     metrics: Annotated[
         Path | None, typer.Option("--metrics", metavar="FILE", help="Write a report for Prometheus to FILE.")
     ] = None,
@@ -67,6 +73,7 @@ def install(
             when,
             delay,
             grace,
+            budget,
             metrics,
             frozenset(reach or ()) | _needed(sysroot),
             command,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cmakeys import __version__
 from cmakeys.errors import Refused, UsageProblem
+from cmakeys.grace import Grace
 from cmakeys.ownership import changeable_by_others
 from cmakeys.stamped import FileState, FileStatus, OurFile, OurLink, inspect, install, read_ours, remove
 
@@ -27,6 +28,12 @@ DEVICES = "/sys/devices"
 SEARCHED = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin")
 HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108 named because they are refused
 """Folders that a service in its sandbox does not have."""
+
+BUDGET, MAX_BUDGET = 1800, 86400
+"""Seconds that one check of all devices takes at most, where nothing else is said, and where much is."""
+
+TO_FINISH = 900
+"""Seconds that systemd leaves a check beyond its budget: to judge what was said, to write it down, to run the hooks."""
 
 CRON_WORDS = {"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 * * 0"}
 
@@ -63,19 +70,23 @@ class Kind(Enum):
 class Plan:
     """What is run and when: `when` in systemd's or cron's own words, `delay` the most minutes that are waited besides.
 
-    `grace` is that of `cmakeys check`. Into `metrics` each check puts its report for Prometheus. `reach` is what the
-    sandbox is opened for.
+    `grace` and `budget`, in seconds, are those of `cmakeys check`. Into `metrics` each check puts its report for
+    Prometheus. `reach` is what the sandbox is opened for.
     """
 
     kind: Kind = Kind.SYSTEMD
     when: str = "daily"
     delay: int = 60
-    grace: int = 3
+    grace: str = "3"
+    budget: int = BUDGET
     metrics: Path | None = None
     reach: frozenset[Reach] = frozenset()
     program: str = "cmakeys"
 
     def __post_init__(self) -> None:
+        Grace.parse(self.grace)
+        if not 1 <= self.budget <= MAX_BUDGET:
+            raise UsageProblem(f"a check cannot have {self.budget} s", hint=f"1 to {MAX_BUDGET} seconds")
         if self.kind is Kind.CRON:
             fields = CRON_WORDS.get(self.when, self.when).split(" ")
             if len(fields) != 5 or not all(map(_CRON_FIELD.fullmatch, fields)):
@@ -94,7 +105,8 @@ class Plan:
     def command(self) -> str:
         """The command line that is run. Cron mails what it prints, so that is news only."""
         log = "journal" if self.kind is Kind.SYSTEMD else "syslog"
-        words = [self.program, "check", "--all", "--log", log, "--grace", str(self.grace)]
+        words = [self.program, "check", "--all", "--log", log, "--grace", self.grace]
+        words += ["--budget", str(self.budget)]
         if self.metrics is not None:
             words += ["--format", "prometheus", "--output", str(self.metrics)]
         elif self.kind is Kind.CRON:
@@ -125,6 +137,7 @@ def files(plan: Plan) -> tuple[OurFile, ...]:
     service = _filled(
         SERVICE,
         COMMAND=plan.command,
+        TIMEOUT=str(plan.budget + TO_FINISH),
         WRITABLE=writable,
         FAMILIES=" ".join(("AF_UNIX", *(words for words in opened.values() if words.startswith("AF_")))),
         NETWORK="\n".join(network),

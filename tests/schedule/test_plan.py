@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cmakeys.callouts import ALL_SECONDS
 from cmakeys.cli.app import main
 from cmakeys.errors import ExitCode, NotFound, Refused, UsageProblem
 from cmakeys.schedule.plan import (
@@ -121,13 +122,54 @@ def test_the_command_fails_for_nothing_but_want_of_devices(kind: Kind, measured:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_the_command_has_what_the_plan_says(kind: Kind) -> None:
-    plan = Plan(kind, metrics=Path("/var/lib/node/cmakeys.prom"), grace=5, program="/usr/bin/cmakeys")
+    plan = Plan(kind, metrics=Path("/var/lib/node/cmakeys.prom"), grace="12h", budget=600, program="/usr/bin/cmakeys")
     program, *words = plan.command.split()
     verb, rest = typed(words)
     verb.parse(rest)
     assert program == "/usr/bin/cmakeys"
-    assert words[words.index("--grace") :][:2] == ["--grace", "5"]
+    assert words[words.index("--grace") :][:2] == ["--grace", "12h"]
+    assert words[words.index("--budget") :][:2] == ["--budget", "600"]
     assert "--output /var/lib/node/cmakeys.prom" in plan.command
+
+
+@pytest.mark.parametrize("grace", ["0", "3", "90m", "12h", "2d", "365d"])
+def test_a_grace_is_what_a_check_takes_for_one(grace: str, tmp_path: Path) -> None:
+    assert main(["schedule", "install", "--grace", grace, "--sysroot", str(tmp_path)]) == 0
+    service = (tmp_path / UNITS / SERVICE).read_text()
+    assert f" --grace {grace} " in service
+    assert main(["check", "--all", "--grace", grace, "--sysroot", str(tmp_path)]) == ExitCode.NOTHING_MATCHED
+
+
+@given(st.text(max_size=12))
+def test_whatever_else_is_said_of_grace_never_stands_in_a_unit(grace: str) -> None:
+    try:
+        plan = Plan(grace=grace)
+    except UsageProblem:
+        return
+    assert re.fullmatch("[0-9]{1,6}[mhd]?", plan.grace)
+
+
+@pytest.mark.parametrize("words", [("--grace", "366"), ("--grace", "2w"), ("--grace", "-1"), ("--budget", "0")])
+@pytest.mark.parametrize("kind", [(), ("--cron",)])
+def test_what_a_check_would_refuse_is_refused_before_anything_is_written(
+    words: tuple[str, ...], kind: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert main(["schedule", "install", *kind, *words, "--sysroot", str(tmp_path)]) == ExitCode.USAGE
+    assert places(tmp_path) == set()
+
+
+@pytest.mark.parametrize("budget", [0, -1, 86401])
+def test_a_plan_has_no_budget_that_a_check_would_refuse(budget: int) -> None:
+    with pytest.raises(UsageProblem):
+        Plan(budget=budget)
+
+
+@pytest.mark.parametrize("budget", [1, 1800, 86400])
+def test_systemd_ends_no_check_within_its_budget_or_while_its_hooks_run(budget: int) -> None:
+    service = (files(Plan(budget=budget))[0].body or b"").decode()
+    (line,) = [line for line in service.splitlines() if line.startswith("TimeoutStartSec=")]
+    assert f" --budget {budget}" in service
+    assert int(line.partition("=")[2]) >= budget + 2 * ALL_SECONDS
 
 
 def test_the_folder_of_the_metrics_and_only_it_is_opened_besides() -> None:
@@ -320,7 +362,7 @@ def test_in_a_tree_nothing_of_this_machine_is_told(tmp_path: Path, capsys: pytes
     assert main(["schedule", "install", "--cron", "--when", "30 2 * * *", "--sysroot", str(tmp_path)]) == 0
     line = (tmp_path / CRON).read_text().splitlines()[-1]
     assert line.startswith("30 2 * * * root ")
-    assert line.endswith("exec cmakeys check --all --log syslog --grace 3 --quiet --changed-only")
+    assert line.endswith("exec cmakeys check --all --log syslog --grace 3 --budget 1800 --quiet --changed-only")
     assert re.sub(r"\\%", "", line).count("%") == 0
     assert main(["schedule", "install", "--when", "no time", "--sysroot", str(tmp_path), "--cron"]) == 2
     assert "not a time" in capsys.readouterr().err
