@@ -9,6 +9,9 @@ is it so, and does a device that was busy once matter already. The rules:
 * A state is news when it begins and standing from then on. It is another one when the outcome is another, when other
   steps fail or warn, or when the device differs in another way than before (steps 9, 10 and 13 by their reasons; those
   of the others may hold what is new in every conversation, and would ring every night).
+* A clock that is wrong or doubtful is one finding of the machine, and no news about each of its devices: what steps 6
+  and 7 say by it is not remembered, and what they said by a clock that was believed still stands (see `_undated`). A
+  device that by the dates of such a clock fails is rejected all the same; that alone is no news, and not remembered.
 * What changed about a device that passes is news once: then it is what the next check compares with. Against a device
   that does not pass, the last one that did is what everything is compared with.
 
@@ -31,13 +34,34 @@ from cmakeys.errors import EvidenceProblem
 from cmakeys.evidence.fields import read_json
 from cmakeys.grace import Grace
 from cmakeys.grace import since as silent_since
+from cmakeys.verify.clock import ClockReading, ClockState
 from cmakeys.verify.observation import Observation, differences
-from cmakeys.verify.verdict import Outcome, Step, Verdict
+from cmakeys.verify.policy import Clock, Policy
+from cmakeys.verify.verdict import Outcome, Step, StepOutcome, Verdict
 
 NO_GRACE = Grace()
 
 _TELLING = (9, 10, 13)
 """Steps whose reason says in which way a device is another one, the same words as long as it stays so."""
+
+_DATED = {Clock.NOW: frozenset({6, 7}), Clock.AT_ISSUANCE: frozenset({7}), Clock.IGNORE: frozenset[int]()}
+"""Steps that look at the machine's clock, by what the policy asks of it."""
+
+_REVOCATION = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why the machine's clock is no judge in a run, and the steps that look at it."""
+
+    clock: ClockReading
+    steps: frozenset[int]
+
+
+def doubt_of(clock: ClockReading, policy: Policy) -> Doubt | None:
+    """What is to be doubted of a run by this clock; None where it is plausible, or asked nothing."""
+    steps = _DATED[policy.clock]
+    return None if clock.plausible or not steps else Doubt(clock, steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +137,9 @@ def findings(
     *,
     grace: Grace = NO_GRACE,
     since: datetime | None = None,
+    doubt: Doubt | None = None,
 ) -> tuple[Finding, ...]:
-    """The results of a run as findings; what changed after `since` is news as well."""
+    """The results of a run as findings; what changed after `since` is news as well, and a clock may be in `doubt`."""
     return tuple(
         finding(
             result.target.name,
@@ -123,6 +148,7 @@ def findings(
             grace=grace,
             since=since,
             enrolled=result.target.enrolled is not None,
+            doubt=doubt,
         )
         for result in results
     )
@@ -136,6 +162,7 @@ def finding(
     grace: Grace = NO_GRACE,
     since: datetime | None = None,
     enrolled: bool = True,
+    doubt: Doubt | None = None,
 ) -> Finding:
     """How one judgement stands with the memory of the device; see the head of this module for the rules."""
     verdict, now = judgement.verdict, judgement.verdict.checked_at
@@ -143,28 +170,36 @@ def finding(
     quiet_since = silent_since(memory.silent_since if memory else None, now) if silent else None
     before = state_outcome(memory.state) if memory else None
     excused = before is not None and quiet_since is not None and grace.excuses(silent, quiet_since, now)
-    state = memory.state if memory and excused else state_of(verdict, gone=judgement.gone)
+    dated = state_of(verdict, gone=judgement.gone)
+    state = memory.state if memory and excused else _undated(dated, verdict, memory, doubt)
     same = memory is not None and memory.state == state
     began = memory.began if memory and same else now
     seen = judgement.observation
     last = _read(memory.observed) if memory else None
     changes = differences(last, seen) if last and seen else ()
     passed = verdict.outcome.healthy
+    passed_before = memory.passed_at if memory else None
     changed_at, kept = (memory.changed_at, memory.changes) if memory else (None, ())
     if passed and changes:
         changed_at, kept = now, changes
     elif passed and since is not None and changed_at is not None and changed_at > since:
         changes = kept
     outcome = state_outcome(state) or verdict.outcome
+    remark = _excuse(verdict, outcome, grace.used(silent, quiet_since or now, now), began) if excused else ""
+    if doubt and not excused and state != dated:
+        if doubt.clock.state is ClockState.AHEAD:  # what has expired by any clock does not pass
+            outcome = verdict.outcome if verdict.outcome is Outcome.REJECTED else outcome
+        if outcome is not verdict.outcome:
+            remark = f"counts as {outcome.value} as since {minute(began)}: {doubt.clock.text}"
     standing = Standing(
         outcome=outcome,
         began=began,
         before=before,
         news=not same or (passed and bool(changes)) or (since is not None and began > since),
         silent=silent,
-        remark=_excuse(verdict, outcome, grace.used(silent, quiet_since or now, now), began) if excused else "",
+        remark=remark,
         changes=changes,
-        passed_at=now if passed else memory.passed_at if memory else None,
+        passed_at=now if passed and doubt is None else passed_before,
         expires=(seen or last or Observation()).expires,
     )
     kept_observation = memory.observed if memory else ""
@@ -197,6 +232,39 @@ def state_of(verdict: Verdict, *, gone: bool = False) -> str:
     return " ".join((*words, "gone") if gone else words)
 
 
+def _undated(state: str, verdict: Verdict, memory: Memory | None, doubt: Doubt | None) -> str:
+    """The state of a device without what the steps in doubt say, and with what they said by a clock that was believed.
+
+    That is known only of a device that passed or failed before; one that failed for another reason than its dates, and
+    does no more, counts as what the verdict says. Steps that failed while it passed are advisory ones. A certificate
+    that is revoked is so by any clock.
+    """
+    before = state_outcome(memory.state) if memory else None
+    judged = (Outcome.TRUSTED, Outcome.DEGRADED, Outcome.REJECTED)
+    if doubt is None or memory is None or before not in judged or verdict.outcome not in judged:
+        return state
+    blind = {number for number in doubt.steps if number != _REVOCATION or not _failed(verdict, number)}
+    failed_before, warned_before = _state_numbers(memory.state)
+    failing = {step.number for step in verdict.failures}
+    dated_before = failed_before & blind
+    failures = failing - blind | dated_before
+    warnings = {step.number for step in verdict.warnings} - blind | warned_before & blind
+    if before is Outcome.REJECTED:
+        if verdict.outcome is not Outcome.REJECTED and not dated_before:
+            return state
+        outcome = Outcome.REJECTED
+    elif failing - blind - failed_before or (verdict.outcome is Outcome.REJECTED and not failing & blind):
+        outcome = Outcome.REJECTED
+    else:
+        outcome = Outcome.DEGRADED if failures or warnings else Outcome.TRUSTED
+    telling = state.split(" ")[3:]
+    return " ".join((outcome.value, _listed(failures), _listed(warnings), *telling))
+
+
+def _failed(verdict: Verdict, number: int) -> bool:
+    return verdict.step(number).outcome is StepOutcome.FAILED
+
+
 def state_outcome(state: str) -> Outcome | None:
     """The outcome of a state; None for text that is none."""
     word = state.partition(" ")[0]
@@ -205,12 +273,26 @@ def state_outcome(state: str) -> Outcome | None:
 
 def state_steps(state: str) -> frozenset[int]:
     """The steps that fail or warn in a state; none for text that is no state."""
-    numbers = ",".join(state.split(" ")[1:3]).split(",")
-    return frozenset(int(number) for number in numbers if number.isascii() and number.isdecimal())
+    failures, warnings = _state_numbers(state)
+    return failures | warnings
+
+
+def _state_numbers(state: str) -> tuple[frozenset[int], frozenset[int]]:
+    """The steps that fail in a state, and those that warn."""
+    words = [*state.split(" ")[1:3], "", ""]
+    failures, warnings = (
+        frozenset(int(number) for number in word.split(",") if number.isascii() and number.isdecimal())
+        for word in words[:2]
+    )
+    return failures, warnings
 
 
 def _numbers(steps: Iterable[Step]) -> str:
     return ",".join(str(step.number) for step in steps) or "-"
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, sorted(numbers))) or "-"
 
 
 def _fingerprint(reasons: Iterable[str]) -> str:

@@ -61,7 +61,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "verify": frozenset({"x509", "spdm", "roots", "evidence"}),
     "corim": frozenset({"x509", "verify"}),
     "revocation": frozenset({"x509", "files", "lock"}),
-    "clock": frozenset({"devices", "roots", "verify"}),
+    "clock": frozenset({"devices", "evidence", "files", "roots", "verify"}),
     "dependants": frozenset({"check", "devices", "roots", "verify"}),
     "ownership": frozenset(),
     "schedule": frozenset({"grace", "ownership", "stamped"}),

@@ -14,8 +14,20 @@ from cmakeys.devices.database import MIGRATIONS, writing
 from cmakeys.devices.enrolled import Memory
 from cmakeys.devices.register import Register
 from cmakeys.grace import Grace
-from cmakeys.standing import Finding, finding, first_record, history, memory_from, record_of, remembered, state_outcome
+from cmakeys.standing import (
+    Finding,
+    doubt_of,
+    finding,
+    first_record,
+    history,
+    memory_from,
+    record_of,
+    remembered,
+    state_outcome,
+)
+from cmakeys.verify.clock import RELEASE, ClockReading, ClockState
 from cmakeys.verify.observation import Observation
+from cmakeys.verify.policy import Clock, Policy
 from cmakeys.verify.verdict import Outcome, Step, StepOutcome, Verdict
 from tests.devices.samples import sample
 from tests.reports.verdicts import (
@@ -38,7 +50,11 @@ FORGED_ANEW = with_step(TRUSTED, Outcome.REJECTED, "step 11", Step(11, StepOutco
 
 
 def nights(
-    verdicts: Sequence[Verdict], *, grace: int | Grace = 0, observations: Sequence[Observation | None] = ()
+    verdicts: Sequence[Verdict],
+    *,
+    grace: int | Grace = 0,
+    observations: Sequence[Observation | None] = (),
+    clocks: Sequence[ClockReading | None] = (),
 ) -> list[Finding]:
     """What each of these nights finds, one after the other."""
     found: list[Finding] = []
@@ -46,8 +62,10 @@ def nights(
     for number, verdict in enumerate(verdicts):
         seen = observations[number] if observations else None
         judgement = Judgement(replace(verdict, checked_at=CHECKED_AT + number * NIGHT), observation=seen)
+        clock = clocks[number] if clocks else None
+        doubt = doubt_of(clock, Policy()) if clock else None
         allowed = grace if isinstance(grace, Grace) else Grace(grace)
-        one = finding("gpu0", judgement, memory, grace=allowed)
+        one = finding("gpu0", judgement, memory, grace=allowed, doubt=doubt)
         found.append(one)
         memory = one.memory
     return found
@@ -78,6 +96,72 @@ def night(number: int) -> datetime:
 def test_what_each_night_counts_as_and_which_ring(verdicts: list[Verdict], grace: int, expected: str) -> None:
     found = nights(verdicts, grace=grace)
     assert " ".join(one.outcome.value + "*" * one.standing.news for one in found) == expected
+
+
+EXPIRED = with_step(TRUSTED, Outcome.REJECTED, "step 6", Step(6, StepOutcome.FAILED, "expired"))
+DUE = with_step(TRUSTED, Outcome.DEGRADED, "due", Step(6, StepOutcome.WARNED, "expires"))
+REVOKED = with_step(TRUSTED, Outcome.REJECTED, "step 7", Step(7, StepOutcome.FAILED, "revoked"))
+UNDATED = with_step(TRUSTED, Outcome.DEGRADED, "clock", Step(6, StepOutcome.NOT_CHECKED, "clock"))
+DRIFTED_AND_EXPIRED = with_step(DRIFTED, Outcome.REJECTED, "step 6", Step(6, StepOutcome.FAILED, "expired"))
+BEHIND = ClockReading(CHECKED_AT, RELEASE, ClockState.BEHIND, "the clock is behind")
+AHEAD = ClockReading(CHECKED_AT, RELEASE, ClockState.AHEAD, "the clock is ahead")
+
+
+@pytest.mark.parametrize(
+    ("before", "clock", "tonight", "counts", "afterwards"),
+    [
+        (TRUSTED, BEHIND, UNDATED, "trusted", TRUSTED),
+        (DUE, BEHIND, UNDATED, "degraded", DUE),
+        (EXPIRED, BEHIND, UNDATED, "rejected", EXPIRED),
+        (DRIFTED, BEHIND, DRIFTED, "rejected", DRIFTED),
+        (REVOKED, BEHIND, REVOKED, "rejected", REVOKED),
+        (TRUSTED, AHEAD, EXPIRED, "rejected", TRUSTED),
+        (DUE, AHEAD, EXPIRED, "rejected", DUE),
+        (EXPIRED, AHEAD, EXPIRED, "rejected", EXPIRED),
+        (EXPIRED, AHEAD, TRUSTED, "rejected", EXPIRED),
+        (DRIFTED, AHEAD, DRIFTED_AND_EXPIRED, "rejected", DRIFTED),
+    ],
+)
+def test_what_a_wrong_clock_does_to_a_device_is_no_news_and_is_forgotten(
+    before: Verdict, clock: ClockReading, tonight: Verdict, counts: str, afterwards: Verdict
+) -> None:
+    first, second, third = nights([before, tonight, afterwards], clocks=[None, clock, None])
+    assert (second.outcome.value, second.standing.news, second.memory.state) == (counts, False, first.memory.state)
+    assert third.standing.news is False
+    assert second.standing.passed_at == first.standing.passed_at
+
+
+@pytest.mark.parametrize("clock", [BEHIND, AHEAD])
+@pytest.mark.parametrize(
+    ("before", "tonight", "expected"),
+    [
+        (TRUSTED, DRIFTED, "rejected*"),
+        (TRUSTED, REVOKED, "rejected*"),
+        (TRUSTED, DRIFTED_AND_EXPIRED, "rejected*"),
+        (DUE, REVOKED, "rejected*"),
+        (TRUSTED, UNREACHABLE, "unreachable*"),
+        (EXPIRED, DRIFTED, "rejected*"),
+        (DRIFTED, UNDATED, "degraded*"),
+        (UNREACHABLE, UNDATED, "degraded*"),
+    ],
+)
+def test_what_else_happens_to_a_device_under_a_wrong_clock_is_news(
+    clock: ClockReading, before: Verdict, tonight: Verdict, expected: str
+) -> None:
+    last = nights([before, tonight], clocks=[None, clock])[-1]
+    assert last.outcome.value + "*" * last.standing.news == expected
+
+
+def test_a_device_of_which_nothing_is_remembered_counts_as_its_verdict_by_any_clock() -> None:
+    (only,) = nights([UNDATED], clocks=[BEHIND])
+    assert (only.outcome, only.standing.news) == (Outcome.DEGRADED, True)
+
+
+@pytest.mark.parametrize(("asked", "steps"), [(Clock.NOW, {6, 7}), (Clock.AT_ISSUANCE, {7}), (Clock.IGNORE, None)])
+def test_only_steps_that_look_at_the_clock_are_in_doubt(asked: Clock, steps: set[int] | None) -> None:
+    doubt = doubt_of(AHEAD, Policy(clock=asked))
+    assert (None if doubt is None else doubt.steps) == steps
+    assert doubt_of(ClockReading(CHECKED_AT, RELEASE), Policy(clock=asked)) is None
 
 
 def test_a_state_begins_when_it_began() -> None:

@@ -104,14 +104,16 @@ def check(
     with verb("check", json=json or form is Form.JSON) as out:
         from cmakeys.check import DEFAULT_JOBS
         from cmakeys.check import check as ask
+        from cmakeys.cli.clockwatch import look_at_clock
         from cmakeys.cli.conditions import conditions
-        from cmakeys.cli.dates import a_date
+        from cmakeys.cli.dates import a_date, believable_retention
         from cmakeys.cli.eventlogging import write_log
         from cmakeys.cli.evidence_keeping import keep_evidence
         from cmakeys.cli.forms import Answered, Shown, answer, answer_failure, choose
         from cmakeys.cli.hooking import hook_folder, run_hooks
         from cmakeys.cli.staleness import Night, look_and_say
         from cmakeys.cli.surroundings import look_around, meet
+        from cmakeys.clock import remember
         from cmakeys.config import load_config
         from cmakeys.devices.register import Register
         from cmakeys.errors import CmakeysError, from_oserror
@@ -120,7 +122,8 @@ def check(
         from cmakeys.references import ReferenceStore
         from cmakeys.reports.standing import unfinished_text
         from cmakeys.running import Run, alone
-        from cmakeys.standing import findings, history, remembered
+        from cmakeys.standing import doubt_of, findings, history, remembered
+        from cmakeys.verify.clock import RELEASE, read_clock
 
         allowed = Grace.parse(grace)
         how = Shown(choose(form, json=json, nagios=nagios), quiet, changed_only, unreachable_critical)
@@ -142,15 +145,20 @@ def check(
             with alone(state, held_against.now, len(wanted)) if keeps else nullcontext(Run()) as run:
                 if run.unfinished is not None:
                     out.warn(unfinished_text(run.unfinished))
+                reading = read_clock(held_against.now, held_against.recorded or RELEASE)
+                clock = look_at_clock(out, state, reading, news_only=quiet or changed_only)
+                doubt = doubt_of(reading, held_against.policy)
                 started = time.monotonic()
                 results = ask(wanted, held_against, jobs=jobs or DEFAULT_JOBS)
                 around = look_around(sysroot, register, results, held_against, wholly=all_devices)
                 memories = remembered(register, [target.name for target in wanted if target.enrolled])
-                found = findings(around.results, memories, grace=allowed, since=since_when)
+                found = findings(around.results, memories, grace=allowed, since=since_when, doubt=doubt)
                 if run.problem is not None:
                     out.problem(run.problem)
                 elif keeps:
-                    _keep(out, lambda: register.record(history(found), settings.retention))
+                    kept = believable_retention(settings.retention, reading)
+                    _keep(out, lambda: remember(state, reading, told=all_devices))
+                    _keep(out, lambda: register.record(history(found), kept))
                     _keep(out, lambda: meet(register, around))
                     _keep(out, lambda: keep_evidence(settings, state, around.results, found))
                     _keep(out, lambda: remember_versions(ReferenceStore(state), around.results, held_against))
@@ -160,9 +168,10 @@ def check(
                     night = Night(sysroot, state, where, keeps and not run.problem, quiet or changed_only)
                     initrds = look_and_say(out, night, held_against.rootset, configured.initrd)
                 if not dry_run:
-                    _keep(out, lambda: write_log(log, sysroot, found, run.unfinished))
+                    seen = around.sightings or ()
+                    _keep(out, lambda: write_log(log, sysroot, found, run.unfinished, seen, clock))
                 if folder is not None and keeps:
-                    news = found if since is None else findings(around.results, memories, grace=allowed)
+                    news = found if since is None else findings(around.results, memories, grace=allowed, doubt=doubt)
                     _keep(out, lambda: run_hooks(out, news, memories, folder, log, sysroot))
         except (CmakeysError, OSError) as error:
             problem = from_oserror(error, str(error.filename or "")) if isinstance(error, OSError) else error
@@ -171,7 +180,7 @@ def check(
             return
         seconds = time.monotonic() - started
         whole = Answered(
-            found, held_against.now, seconds, run.unfinished, held_against.rootset, around.sightings, initrds
+            found, held_against.now, seconds, run.unfinished, held_against.rootset, around.sightings, initrds, clock
         )
         answer(out, whole, how)
 

@@ -9,14 +9,25 @@ from pathlib import Path
 from cmakeys.cli.audience import Log
 from cmakeys.eventlog import JOURNAL, SYSLOG, send
 from cmakeys.images.freshness import Initrds
+from cmakeys.reports.clock import ClockNotice
 from cmakeys.reports.events import Event, events, hook_events, initrd_events, journal_datagram, syslog_datagram
+from cmakeys.reports.machine_events import clock_events, stranger_events
 from cmakeys.running import Mark
 from cmakeys.standing import Finding
+from cmakeys.whereabouts import Sighting
 
 
-def write_log(log: Log, sysroot: Path, findings: Sequence[Finding], unfinished: Mark | None) -> None:
+def write_log(
+    log: Log,
+    sysroot: Path,
+    findings: Sequence[Finding],
+    unfinished: Mark | None,
+    sightings: Sequence[Sighting] = (),
+    clock: ClockNotice | None = None,
+) -> None:
     """Log a run where it was asked for. Raises `EnvironmentProblem` when that cannot be done."""
-    _write(log, sysroot, events(findings, unfinished))
+    beside = (*clock_events(clock), *stranger_events(sightings))
+    _write(log, sysroot, (*beside, *events(findings, unfinished)))
 
 
 def log_hooks(log: Log, sysroot: Path, problems: Sequence[str]) -> None:

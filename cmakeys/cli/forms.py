@@ -11,19 +11,21 @@ from cmakeys.cli.audience import Form
 from cmakeys.cli.output import Output, plain
 from cmakeys.errors import CmakeysError, UsageProblem
 from cmakeys.images.freshness import Initrds
+from cmakeys.reports.clock import ClockNotice, clock_text
 from cmakeys.reports.html.page import html_report
 from cmakeys.reports.initrds import rebuild_words, stale_text
 from cmakeys.reports.json import check_lines, failed_line, findings_data
 from cmakeys.reports.junit import junit_report
-from cmakeys.reports.nagios import failure, plain_line
+from cmakeys.reports.nagios import Beside, failure, plain_line
 from cmakeys.reports.nagios import report as nagios_report
 from cmakeys.reports.prometheus import RunTimes, prometheus_report
 from cmakeys.reports.standing import standing_notes, unfinished_text
-from cmakeys.reports.strangers import stranger_notes
+from cmakeys.reports.strangers import stranger_notes, stranger_text
 from cmakeys.reports.text import check_report
 from cmakeys.roots.rootset import RootSet
 from cmakeys.running import Mark
 from cmakeys.standing import Finding, worst
+from cmakeys.verify.clock import ClockState
 from cmakeys.whereabouts import Sighting
 
 WHOLE = frozenset({Form.NAGIOS, Form.PROMETHEUS, Form.HTML})
@@ -56,7 +58,8 @@ class Shown:
 class Answered:
     """A run that is over: its findings, when it began, how many seconds it took, and the one that did not finish.
 
-    `rootset` is what the devices were held against, `sightings` what else was there, `initrds` what it was baked into.
+    `rootset` is what the devices were held against, `sightings` what else was there, `initrds` what it was baked into
+    and `clock` what is to be said of the machine's clock.
     """
 
     findings: tuple[Finding, ...]
@@ -66,6 +69,7 @@ class Answered:
     rootset: RootSet = field(default_factory=RootSet)
     sightings: tuple[Sighting, ...] | None = None
     initrds: Initrds | None = None
+    clock: ClockNotice | None = None
 
 
 def choose(form: Form | None, *, json: bool, nagios: bool) -> Form:
@@ -121,14 +125,15 @@ def _text(out: Output, run: Answered, how: Shown) -> None:
 
 
 def _json(out: Output, run: Answered, how: Shown) -> None:
-    out.data = findings_data(run.findings, _shown(run, how), run.unfinished, _seen(run, how), run.initrds)
+    out.data = findings_data(run.findings, _shown(run, how), run.unfinished, _seen(run, how), run.initrds, run.clock)
 
 
 def _jsonl(out: Output, run: Answered, how: Shown) -> None:
     shown, seen = _shown(run, how), _seen(run, how)
-    if how.quiet and not shown and not seen and run.unfinished is None:
+    told = run.clock is not None and (run.clock.news or not how.changed_only)
+    if how.quiet and not shown and not seen and run.unfinished is None and not told:
         return
-    for document in check_lines(run.findings, shown, run.unfinished, out.errors, seen, run.initrds):
+    for document in check_lines(run.findings, shown, run.unfinished, out.errors, seen, run.initrds, run.clock):
         out.show(_line(document))
 
 
@@ -138,7 +143,12 @@ def _line(document: Mapping[str, object]) -> str:
 
 def _nagios(out: Output, run: Answered, how: Shown) -> None:
     named = [(one.name, one.counted) for one in run.findings]
-    found = nagios_report(named, unreachable_is_critical=how.unreachable_critical)
+    beside = Beside(
+        None if run.sightings is None else len(run.sightings),
+        tuple(stranger_text(one) for one in run.sightings or () if one.news),
+        clock_text(run.clock) if run.clock else "",
+    )
+    found = nagios_report(named, unreachable_is_critical=how.unreachable_critical, beside=beside)
     stale = [f"{stale_text(run.initrds)}; {rebuild_words(run.initrds)}"] if run.initrds and run.initrds.stale else []
     out.show(*found.lines, *([unfinished_text(run.unfinished)] if run.unfinished else []), *map(plain_line, stale))
     out.exit_code = found.exit_code
@@ -146,7 +156,9 @@ def _nagios(out: Output, run: Answered, how: Shown) -> None:
 
 def _prometheus(out: Output, run: Answered, _how: Shown) -> None:
     stale = None if run.initrds is None else len(run.initrds.stale)
-    times = RunTimes(run.began, run.seconds, run.unfinished is not None, stale)
+    strangers = None if run.sightings is None else len(run.sightings)
+    state = run.clock.reading.state if run.clock else ClockState.PLAUSIBLE
+    times = RunTimes(run.began, run.seconds, run.unfinished is not None, stale, strangers, state)
     out.show(*prometheus_report(run.findings, times))
 
 
@@ -155,7 +167,7 @@ def _junit(out: Output, run: Answered, how: Shown) -> None:
 
 
 def _html(out: Output, run: Answered, _how: Shown) -> None:
-    out.show(*html_report(run.findings, run.rootset, run.began, run.unfinished))
+    out.show(*html_report(run.findings, run.rootset, run.began, run.unfinished, run.sightings, run.clock))
 
 
 _FORMS: Mapping[Form, Callable[[Output, Answered, Shown], None]] = {

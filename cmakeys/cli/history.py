@@ -1,4 +1,4 @@
-"""`cmakeys history show | runs | vacuum`: what the checks of all those nights have found."""
+"""`cmakeys history show | runs | vacuum | clock`: what the checks of all those nights have found."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmakeys.cli.history_clock import register as register_clock
 from cmakeys.cli.nouns import noun_app
 from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, StateDir, Sysroot, state_directory
 from cmakeys.cli.output import verb
@@ -105,17 +106,24 @@ def vacuum(
 ) -> None:
     """Let go of what is kept no longer, verdicts and evidence, and give the space back."""
     with verb("history", "vacuum", json=json, detailed_exitcode=detailed_exitcode) as out:
+        from cmakeys.cli.dates import believable_retention
+        from cmakeys.clock import newest_record
         from cmakeys.config import load_config
         from cmakeys.devices.chronicle import beyond, size
         from cmakeys.devices.chronicle import vacuum as let_go
         from cmakeys.devices.register import Register
         from cmakeys.devices.retention import Retention
         from cmakeys.evidence.keeping import FOLDER, Archive
+        from cmakeys.verify.clock import CLOCK_HINT, read_clock
 
         state = state_directory(sysroot, state_dir)
         path, settings = Register(state).path, load_config(sysroot).history
-        retention = Retention(checks or settings.retention.checks, days or settings.retention.days)
+        asked = Retention(checks or settings.retention.checks, days or settings.retention.days)
         archive, before, now = Archive(state / FOLDER, settings.evidence_limit), size(path), datetime.now(UTC)
+        reading = read_clock(now, newest_record(state))
+        retention = believable_retention(asked, reading)
+        if retention != asked:
+            out.warn(f"nothing is let go of for its age: {reading.text}", hint=CLOCK_HINT)
         if dry_run:
             gone, files, after = beyond(path, retention, now), archive.excess(), before
         else:
@@ -163,3 +171,6 @@ def _question(
         news,
         limit,
     )
+
+
+register_clock(app)

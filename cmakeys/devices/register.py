@@ -31,8 +31,11 @@ _DEVICE_COLUMNS = (
     " last_version, last_asymmetric, last_hash, root_name, root_sha256, note, enrolled_at"
 )
 
+_LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
+
 _NEWEST = """SELECT max(moment) FROM
-    (SELECT max(enrolled_at) AS moment FROM device UNION ALL SELECT max(checked_at) FROM history)"""
+    (SELECT max(enrolled_at) AS moment FROM device WHERE enrolled_at <= :until
+     UNION ALL SELECT max(checked_at) FROM history WHERE checked_at <= :until)"""
 
 
 class Register:
@@ -68,11 +71,12 @@ class Register:
         condition = "WHERE device.name = ? ORDER BY history.id DESC LIMIT ?"
         return read(self.path, lambda connection: self._records(connection, condition, (name, limit)), ())
 
-    def newest(self) -> datetime | None:
-        """When a device was last enrolled or checked; None when nothing is in the register."""
+    def newest(self, until: datetime = _LAST_MOMENT) -> datetime | None:
+        """When a device was last enrolled or checked, `until` included; None when there is no such record."""
         # All times are written by `_text`, in one zone, so that their order as text is their order.
         empty: tuple[str | None, ...] = (None,)
-        (text,) = read(self.path, lambda connection: connection.execute(_NEWEST).fetchone(), empty)
+        words = {"until": _text(until)}
+        (text,) = read(self.path, lambda connection: connection.execute(_NEWEST, words).fetchone(), empty)
         return None if text is None else self._time(text)
 
     def latest(self) -> Mapping[str, CheckRecord]:

@@ -41,7 +41,7 @@ def _state(places: Places, now: datetime) -> Iterator[Finding]:
     status = survey(places, now)
     record = f"{status.newest.what} ({status.newest.at:%Y-%m-%d})"
     for probe in (
-        Probe(Group.CLOCK, "clock", lambda: machine.clock(now, status.clock_fault, record)),
+        Probe(Group.CLOCK, "clock", lambda: machine.clock(now, status.clock_fault, status.clock_doubt, record)),
         Probe(Group.CMAKEYS, "config", lambda: own.settings(status)),
         Probe(Group.CMAKEYS, "roots", lambda: own.roots(status, places.sysroot)),
         Probe(Group.CMAKEYS, "register", lambda: own.register(status)),

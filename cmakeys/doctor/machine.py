@@ -171,10 +171,13 @@ def _names(found: list[ScannedFunction]) -> str:
     return names if len(found) <= SHOWN else f"{names} and {len(found) - SHOWN} more"
 
 
-def clock(now: datetime, fault: str, record: str) -> Iterator[Finding]:
-    """The clock against what was recorded here; `fault` is what `clock_fault` says."""
+def clock(now: datetime, fault: str, doubt: str, record: str) -> Iterator[Finding]:
+    """The clock against what was recorded here; `fault` says why it cannot be right, `doubt` why it may be wrong."""
     if fault:
         yield Finding(Group.CLOCK, "clock", Severity.BAD, fault, "no date is judged until it is right", CLOCK_HINT)
+    elif doubt:
+        told = "what the dates say of a device is no news until it is accepted"
+        yield Finding(Group.CLOCK, "clock", Severity.WARNING, doubt, told, CLOCK_HINT)
     else:
         yield Finding(Group.CLOCK, "clock", Severity.GOOD, f"{now:%Y-%m-%d %H:%M}Z, not before {record}")
 

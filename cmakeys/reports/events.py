@@ -44,6 +44,8 @@ class Kind(Enum):
     CHECK_UNFINISHED = "282a93414b4f4f7eb646d6ef55f48d66"
     HOOK_FAILED = "cee7a905aa0845fe8a0b7af0d975cf94"
     INITRD_STALE = "e12bbaff947e4392b3e9182a96808ded"
+    STRANGER_SEEN = "9a29f562e9e34c5ba1eb7f09ce86479b"
+    CLOCK_WRONG = "14dd2a5105e849129843c2a4a43f5090"
 
 
 class Priority(IntEnum):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cmakeys.errors import CmakeysError
 from cmakeys.images.freshness import Initrds
+from cmakeys.reports.clock import ClockNotice, clock_data
 from cmakeys.reports.initrds import initrds_data
 from cmakeys.reports.standing import standing_data, unfinished_data
 from cmakeys.reports.strangers import stranger_data, stranger_line
@@ -35,6 +36,7 @@ def findings_data(
     unfinished: Mark | None,
     seen: Sequence[Sighting] = (),
     initrds: Initrds | None = None,
+    clock: ClockNotice | None = None,
 ) -> dict[str, object]:
     """A whole check: how many devices count as what, and those to be shown, with how they stand with earlier ones."""
     return {
@@ -43,6 +45,7 @@ def findings_data(
         "unfinished": unfinished_data(unfinished),
         "strangers": [stranger_data(one) for one in seen],
         "initrds": _initrds(initrds),
+        "clock": clock_data(clock),
     }
 
 
@@ -53,9 +56,10 @@ def check_lines(
     errors: Sequence[CmakeysError],
     seen: Sequence[Sighting] = (),
     initrds: Initrds | None = None,
+    clock: ClockNotice | None = None,
 ) -> list[dict[str, object]]:
     """A check as one object for each device and stranger to be shown, and one about the run at the end."""
-    return [*map(device_line, shown), *map(stranger_line, seen), _run(run, unfinished, errors, initrds)]
+    return [*map(device_line, shown), *map(stranger_line, seen), _run(run, unfinished, errors, initrds, clock)]
 
 
 def device_line(one: Finding) -> dict[str, object]:
@@ -69,13 +73,18 @@ def failed_line(error: CmakeysError) -> dict[str, object]:
 
 
 def _run(
-    run: Sequence[Finding], unfinished: Mark | None, errors: Sequence[CmakeysError], initrds: Initrds | None = None
+    run: Sequence[Finding],
+    unfinished: Mark | None,
+    errors: Sequence[CmakeysError],
+    initrds: Initrds | None = None,
+    clock: ClockNotice | None = None,
 ) -> dict[str, object]:
     return {
         "schema": RUN_SCHEMA,
         "summary": _summary([(one.name, one.counted) for one in run]),
         "unfinished": unfinished_data(unfinished),
         "initrds": _initrds(initrds),
+        "clock": clock_data(clock),
         "errors": [
             {"code": one.code, "message": one.message, "object": one.object, "hint": one.hint} for one in errors
         ],

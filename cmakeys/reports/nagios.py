@@ -16,7 +16,7 @@ from cmakeys.reports.text import Named, counts
 from cmakeys.verify.verdict import Outcome, StepOutcome
 
 STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
-UNKNOWN = 3
+OK, WARNING, UNKNOWN = 0, 1, 3
 
 MAX_OUTPUT = 8000
 """Characters; Nagios reads 8 KiB of a plugin's output."""
@@ -37,7 +37,23 @@ class Report:
     lines: tuple[str, ...]
 
 
-def report(results: Sequence[Named], *, unreachable_is_critical: bool = False) -> Report:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a run found beside the enrolled devices.
+
+    `strangers` are devices that nobody enrolled, None where nobody looked, and `new` what is said of those that are
+    news; they are no part of the state. `clock` says what is wrong with the machine's clock, which is a warning.
+    """
+
+    strangers: int | None = None
+    new: tuple[str, ...] = ()
+    clock: str = ""
+
+
+_NOTHING = Beside()
+
+
+def report(results: Sequence[Named], *, unreachable_is_critical: bool = False, beside: Beside = _NOTHING) -> Report:
     """The report of one run over at least one device; over none it is unknown."""
 
     def state_of(outcome: Outcome) -> int:
@@ -54,11 +70,16 @@ def report(results: Sequence[Named], *, unreachable_is_critical: bool = False) -
         parts = [f"{count} of {total} {outcome.value}" for outcome, count in _worst_first(numbers) if count]
         name, verdict = ranked[0]
         headline = f"{', '.join(parts)}: {name}: {verdict.summary}"
+    if beside.clock:
+        headline = f"{beside.clock}; {headline}" if state == OK else f"{headline}; {beside.clock}"
+        state = state or WARNING
     performance = " ".join(
         f"{outcome.value}={count}{_LIMITS.get(outcome, ';;')};0;{total}" for outcome, count in numbers.items()
     )
+    if beside.strangers is not None:
+        performance += f" strangers={beside.strangers};;;0;"
     first = f"CMAKEYS {STATES[state]} - {plain_line(headline)} | {performance}"
-    return Report(state, tuple(_bounded([first, *_long_output(ranked)])))
+    return Report(state, tuple(_bounded([first, *map(plain_line, beside.new), *_long_output(ranked)])))
 
 
 def failure(error: CmakeysError) -> Report:

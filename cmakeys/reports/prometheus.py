@@ -14,6 +14,7 @@ from datetime import datetime
 
 from cmakeys.reports.terminal import printable
 from cmakeys.standing import Finding
+from cmakeys.verify.clock import ClockState
 from cmakeys.verify.verdict import Outcome
 
 PREFIX = "cmakeys_"
@@ -25,13 +26,16 @@ Labels = tuple[tuple[str, str], ...]
 class RunTimes:
     """When a run began and how many seconds it took; `unfinished` when the one before it did not finish.
 
-    `stale` counts the initrds that are out of step with the roots; None where nobody looked.
+    `stale` counts the initrds that are out of step with the roots and `strangers` the devices that nobody enrolled;
+    None where nobody looked. `clock` is what is to be made of the time `began`.
     """
 
     began: datetime
     seconds: float
     unfinished: bool = False
     stale: int | None = None
+    strangers: int | None = None
+    clock: ClockState = ClockState.PLAUSIBLE
 
 
 def prometheus_report(findings: Sequence[Finding], run: RunTimes) -> list[str]:
@@ -99,6 +103,12 @@ def _metrics(
     yield "check_duration_seconds", "How long the last check took.", [((), run.seconds)]
     yield "check_unfinished", "1 when the check before this one did not finish.", [((), float(run.unfinished))]
     yield "initrds_stale", "Initrds that would load other roots than are trusted.", [((), run.stale)]
+    yield "strangers", "Devices that speak SPDM and that nobody enrolled.", [((), run.strangers)]
+    yield (
+        "clock_state",
+        "What is to be made of the clock of the last check: 1 for the state that applies, 0 for the others.",
+        [((("state", state.value),), float(run.clock is state)) for state in ClockState],
+    )
 
 
 def _seconds(when: datetime | None) -> float | None:

@@ -30,6 +30,8 @@ def status_report(status: Status, step: Step | None, command: str) -> list[Line]
     lines = [Line(f"{shorten(status.machine, 50):<58}{_moment(status.now):>20}")]
     if status.clock_fault:
         lines += _part("clock", f"wrong: {_newer(status)}", Tone.BAD)
+    if status.clock_doubt:
+        lines += _part("clock", f"doubtful: {_newer(status)}", Tone.WARNING)
     if status.config:
         lines += _part("config", f"not understood: {status.config.message}", Tone.BAD)
     lines += [
@@ -198,6 +200,7 @@ def status_data(status: Status, step: Step | None, command: str) -> dict[str, ob
         "machine": status.machine,
         "now": status.now,
         "clock_fault": status.clock_fault or None,
+        "clock_doubt": status.clock_doubt or None,
         "newest_record": {"at": status.newest.at, "what": status.newest.what},
         "healthy": not status.bad,
         "bad": status.bad,

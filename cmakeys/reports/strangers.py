@@ -16,15 +16,20 @@ def stranger_notes(sightings: Sequence[Sighting]) -> list[Line]:
     """A paragraph about each, and the next step once."""
     lines: list[Line] = []
     for one in sightings:
-        stranger = one.stranger
-        since = "now for the first time" if one.news else f"since {minute(stranger.first_seen)}"
-        label = f" ({stranger.label})" if stranger.label else ""
-        text = f"{stranger.address}{label} speaks SPDM and is not enrolled; seen {since}"
-        if stranger.twin:
-            text += f"; it has the identity of {stranger.twin}, which answers in its own place"
-        first, *following = wrap(text, "", "    ")
+        first, *following = wrap(stranger_text(one), "", "    ")
         lines += [Line(first, Tone.WARNING if one.news else Tone.NOTE), *map(Line, following)]
     return [*lines, Line("next: cmakeys devices enroll ADDRESS, for one that is meant to be there")] if lines else []
+
+
+def stranger_text(one: Sighting) -> str:
+    """What there is to say about one."""
+    stranger = one.stranger
+    since = "now for the first time" if one.news else f"since {minute(stranger.first_seen)}"
+    label = f" ({stranger.label})" if stranger.label else ""
+    text = f"{stranger.address}{label} speaks SPDM and is not enrolled; seen {since}"
+    if stranger.twin:
+        text += f"; it has the identity of {stranger.twin}, which answers in its own place"
+    return text
 
 
 def stranger_data(one: Sighting) -> dict[str, object]:

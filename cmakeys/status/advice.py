@@ -48,11 +48,11 @@ def next_step(status: Status) -> Step | None:
 
 
 def _clock(status: Status) -> Step | None:
-    return (
-        Step(("timedatectl",), "the clock is wrong, so no date can be judged", ours=False)
-        if status.clock_fault
-        else None
-    )
+    if status.clock_fault:
+        return Step(("timedatectl",), "the clock is wrong, so no date can be judged", ours=False)
+    if status.clock_doubt:
+        return Step(("history", "clock"), "the clock may be wrong: compare it, then set or accept it")
+    return None
 
 
 def _config(status: Status) -> Step | None:

@@ -139,8 +139,8 @@ class JournalState:
 class Status:
     """Everything on one screen. `kernel` is None for a tree, which has none; `now` is the machine's time, aware.
 
-    `newest` is the newest thing recorded here, and `clock_fault` says that `now` is behind it. `config` is the gap left
-    by a configuration that is not understood.
+    `newest` is the newest thing recorded here, `clock_fault` says that `now` is behind it and `clock_doubt` that it is
+    far ahead. `config` is the gap left by a configuration that is not understood.
     """
 
     now: datetime
@@ -153,6 +153,7 @@ class Status:
     clock_fault: str = ""
     config: Gap | None = None
     image: Initrds | Gap = Initrds((), "")
+    clock_doubt: str = ""
 
     @property
     def gaps(self) -> tuple[tuple[str, Gap], ...]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from cmakeys.clock import journal_record, newest, register_record
+from cmakeys.clock import newest_record
 from cmakeys.config import Config, load_config
 from cmakeys.devices.register import Register
 from cmakeys.errors import CmakeysError, from_oserror
@@ -26,7 +26,7 @@ from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.store import PENDING, RootStore
 from cmakeys.status.model import Devices, Gap, JournalState, Kernel, RootEnd, Roots, Status
-from cmakeys.verify.clock import clock_fault
+from cmakeys.verify.clock import ClockState, read_clock
 from cmakeys.verify.policy import Policy
 from cmakeys.verify.verdict import Outcome
 from cmakeys.x509.horizon import Expiry, Nearness
@@ -52,11 +52,9 @@ def survey(places: Places, now: datetime) -> Status:
     store = _looked(RootStore(places.sysroot).inspect)
     journal = _looked(Journal(places.state_dir).read)
     register = Register(places.state_dir)
-    moment = _looked(register.newest)
-    records = journal_record(journal) if isinstance(journal, JournalReading) else []
-    records += [] if isinstance(moment, Gap) else register_record(moment)
-    record = newest(records)
-    fault = clock_fault(now, record)
+    record = newest_record(places.state_dir, journal if isinstance(journal, JournalReading) else JournalReading())
+    reading = read_clock(now, record)
+    fault = reading.text if reading.state is ClockState.BEHIND else ""
     expiry = (Policy() if isinstance(config, Gap) else config.policy).root_expiry
     return Status(
         now=now,
@@ -67,6 +65,7 @@ def survey(places: Places, now: datetime) -> Status:
         journal=journal if isinstance(journal, Gap) else journal_of(journal),
         newest=record,
         clock_fault=fault,
+        clock_doubt=reading.text if reading.state is ClockState.AHEAD else "",
         config=config if isinstance(config, Gap) else None,
         image=_image(places, store, Config() if isinstance(config, Gap) else config),
     )

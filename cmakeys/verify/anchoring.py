@@ -35,11 +35,12 @@ def as_dependant(facts: Facts, identity: PciIdentity | None) -> Dependant:
 
 
 def anchor_root(
-    facts: Facts, rootset: RootSet, policy: Policy, now: datetime, identity: PciIdentity | None
+    facts: Facts, rootset: RootSet, policy: Policy, now: datetime | None, identity: PciIdentity | None
 ) -> Root | None:
     """The trusted root that vouches for the chain, the best one where several do; None without one.
 
-    `now` is the time of the run; whether dates are held against it is the policy's affair.
+    `now` is the time of the run, None where the clock is wrong; whether dates are held against it is the policy's
+    affair.
     """
     by_certificate = {root.certificate.der: root for root in rootset.anchors()}
     found = find_anchors(facts.certificates, [root.certificate for root in by_certificate.values()])

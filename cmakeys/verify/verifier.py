@@ -24,7 +24,7 @@ from cmakeys.spdm.algorithms import algorithm_name
 from cmakeys.verify import chain_steps, device_steps, kernel_step, reference_step, revocation_step
 from cmakeys.verify.anchoring import anchor_root
 from cmakeys.verify.case import Case, failed, not_checked
-from cmakeys.verify.clock import Recorded
+from cmakeys.verify.clock import Recorded, clock_fault
 from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.facts import Facts
 from cmakeys.verify.kernelview import KernelView
@@ -91,7 +91,7 @@ def verify(
     policy = policy or Policy()
     facts = facts or review(evidence)
     identity = evidence.identity or (enrolment.identity if enrolment else None)
-    root = anchor_root(facts, rootset, policy, now, identity)
+    root = anchor_root(facts, rootset, policy, None if clock_fault(now, recorded) else now, identity)
     nonce = expected_nonce if expected_nonce is not None else evidence.expected_nonce
     case = Case(
         evidence,

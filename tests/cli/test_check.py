@@ -71,14 +71,19 @@ def test_what_is_wrong_with_which_device_is_said(machine: Machine, pair: Pair, f
     assert f"{step:>3}  failed" in said.out
 
 
-def test_a_clock_that_is_wrong_degrades_devices_and_rejects_none(machine: Machine, pair: Pair) -> None:
+def test_a_clock_that_is_wrong_is_one_finding_and_none_of_the_devices(machine: Machine, pair: Pair) -> None:
     Journal(machine.register.parent).append("test", "x", {}, at=datetime.now(UTC) + timedelta(days=2), by="ada")
     said = machine.run("check", "--all")
     assert said.code == 0
-    assert "2 devices: 2 degraded" in said.out
-    one = machine.run("check", "gpu0")
-    assert "the machine's clock says" in one.out
-    assert "timedatectl" in one.out
+    assert "2 devices: 2 trusted" in said.out
+    assert said.err.count("the machine's clock says") == 1
+    assert "timedatectl" in said.err
+    nagios = machine.run("check", "--all", "--nagios")
+    assert (nagios.code, nagios.out[:40]) == (1, "CMAKEYS WARNING - the machine's clock sa")
+    assert machine.run("history", "clock").code == 1
+    assert machine.run("history", "clock", "--accept").code == 0
+    assert machine.run("history", "clock").code == 0
+    assert machine.run("check", "--all").err == ""
     assert machine.run("devices", "enroll", pair.urls[0], "--name", "gpu0", "--replace").code == 0
 
 

@@ -191,6 +191,12 @@ def misconfigured(stage: Stage) -> Sequence[str]:
     return stage.sysroot
 
 
+def behind_its_records(stage: Stage) -> Sequence[str]:
+    believed = b'{"schema": 1, "believed": "2999-01-01T00:00:00Z", "disbelieved": null, "told": "plausible"}'
+    stage.file("var/lib/cmakeys/clock.json", believed)
+    return stage.sysroot
+
+
 def broken_store(stage: Stage) -> Sequence[str]:
     stage.file("etc/cmakeys/roots/acme.yaml", b"schema: 1\n")
     return stage.sysroot
@@ -389,6 +395,7 @@ SUCCESSES: Mapping[str, Arguments] = {
     "measure-undo": snapshot_taken,
     "history-show": lambda stage: ("gpu0", "--news", *stage.enrolled()),
     "history-runs": Stage.enrolled,
+    "history-clock": Stage.enrolled,
     "history-vacuum": Stage.enrolled,
     "check": lambda stage: ("--all", *stage.enrolled()),
     "evidence-save": lambda stage: (stage.url, "-o", str(stage.folder / "new.json"), *stage.sysroot),
@@ -471,6 +478,7 @@ FAILURES: Mapping[str, tuple[int, Arguments]] = {
     "measure-undo": (3, lambda stage: ("gpu0", *stage.enrolled())),
     "history-show": (3, lambda stage: ("gpu1", *stage.enrolled())),
     "history-runs": (2, lambda stage: ("--outcome", "odd", *stage.enrolled())),
+    "history-clock": (1, behind_its_records),
     "history-vacuum": (2, misconfigured),
     "check": (1, lambda stage: (stage.url, *stage.sysroot)),
     "evidence-save": (8, lambda stage: (stage.url, "-o", garbage(stage), *stage.sysroot)),

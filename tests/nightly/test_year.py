@@ -6,7 +6,7 @@ whoever stands there and is silent. Behind a name stands what must be said. The 
 a later row has another one.
 
 The check is the one that cron runs: `check --all --quiet --changed-only --grace 2 --budget 60`. Devices d00-d44 are
-of Acme, e45-e49 of Ender, whose root ends in the summer.
+of Acme, e45-e49 of Ender, whose root ends in the summer, and then of Ender Two, which ends in 2094.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +25,7 @@ from cmakeys.emulator.hardware import Hardware
 from tests.cli.machine import Machine
 from tests.nightly.world import (
     CLOCK_OF_A_DEAD_BATTERY,
+    CLOCK_THAT_RAN_AHEAD,
     FIRST_NIGHT,
     HANGS,
     Card,
@@ -36,6 +37,8 @@ from tests.nightly.world import (
 
 NIGHTS = 365
 ENDER_ENDS = 200
+ENDER_TWO_ENDS = 20_000
+"""In the year 2094, before the clock that runs ahead."""
 
 YEAR = """
 night | what happens before the check          | who rings, and what is said                      | exit
@@ -77,8 +80,9 @@ night | what happens before the check          | who rings, and what is said    
   165 | wake d12                               | d12 rejected: measurement                        | 1
   166 | re-enrol d12                           | -                                                | 0
   171 | -                                      | e45-e49 degraded: expires                        | 0
-  180 | lose clock                             | all degraded: clock                              | 0
-  181 | set clock                              | all again                                        | 0
+  180 | lose clock                             | run clock behind                                 | 0
+  181 | -                                      | -                                                | 0
+  182 | set clock                              | -                                                | 0
   201 | -                                      | e45-e49 rejected: expired                        | 1
   210 | renew e45-e49                          | -                                                | 0
   220 | update d13, hang d14, swap card of d15 | d13 rejected: measurement, d15 rejected: another | 1
@@ -88,6 +92,8 @@ night | what happens before the check          | who rings, and what is said    
   240 | update d16                             | d16 rejected: measurement                        | 1
   245 | update d16                             | d16 rejected: measurement                        | 1
   250 | re-enrol d16                           | -                                                | 0
+  260 | clock runs ahead                       | run clock ahead                                  | 1
+  261 | set clock                              | -                                                | 0
   300 | busy d10-d39 for 5 attempts            | -                                                | 0
   365 | -                                      | -                                                | 0
 """
@@ -125,7 +131,7 @@ class Story:
     def __init__(self, world: World) -> None:
         self.world = world
         self.drawer: dict[str, Device] = {}
-        self.clock_is_lost = False
+        self.clock: datetime | None = None
 
     def tell(self, deed: str) -> None:
         for pattern, act in self.WORDS.items():
@@ -204,15 +210,19 @@ class Story:
         self.world.cards["clone"] = Card(self.world.free_place(), copy)
 
     def lose_clock(self) -> None:
-        self.clock_is_lost = True
+        self.clock = CLOCK_OF_A_DEAD_BATTERY
+
+    def run_ahead(self) -> None:
+        self.clock = CLOCK_THAT_RAN_AHEAD
 
     def set_clock(self) -> None:
-        self.clock_is_lost = False
+        self.clock = None
 
     def renew(self, names: str) -> None:
-        self.world.trust("ender-2", vendor("Ender Two"))
+        maker = ending_vendor("Ender Two", ENDER_TWO_ENDS)
+        self.world.trust("ender-2", maker)
         for name in names_of(names):
-            self.world.cards[name].device = self.world.build(vendor("Ender Two"))
+            self.world.cards[name].device = self.world.build(maker)
             self.world.enroll(name, again=True)
 
     WORDS: ClassVar[dict[str, Callable[..., None]]] = {
@@ -235,6 +245,7 @@ class Story:
         r"deny key of (\w+)": deny,
         r"clone (\w+)": clone,
         r"lose clock": lose_clock,
+        r"clock runs ahead": run_ahead,
         r"set clock": set_clock,
         r"renew (\w+-\w+)": renew,
     }
@@ -281,8 +292,7 @@ def test_a_year_of_nights_rings_as_the_table_says(world: World) -> None:
         world.now = FIRST_NIGHT + timedelta(days=night)
         for deed in row.deeds:
             story.tell(deed)
-        if story.clock_is_lost:
-            world.now = CLOCK_OF_A_DEAD_BATTERY
+        world.now = story.clock or world.now
         left, lines = world.night()
         names = set(world.cards)
         wrong += [f"night {night}: {one}" for one in differences(row.rings, list(rings(lines)), names)]

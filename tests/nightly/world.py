@@ -34,7 +34,8 @@ from tests.cli.machine import Machine, Said
 
 KEY = KeyType.ECDSA_P256
 FIRST_NIGHT = datetime(2040, 1, 1, 3, 0, tzinfo=UTC)
-CLOCK_OF_A_DEAD_BATTERY = datetime(2035, 1, 1, tzinfo=UTC)
+CLOCK_OF_A_DEAD_BATTERY = datetime(1970, 1, 1, tzinfo=UTC)
+CLOCK_THAT_RAN_AHEAD = datetime(2099, 1, 1, tzinfo=UTC)
 QUICK = Backoff(attempts=2, first=0.0, longest=0.0)
 ROUNDS = Backoff(attempts=3, first=0.0, longest=0.0)
 HANGS = 1 << 30
@@ -169,3 +170,5 @@ def rings(lines: list[Mapping[str, object]]) -> Iterator[tuple[str, str]]:
                 yield "stranger", f"{address} {f'twin of {twin}' if twin else ''}"
             case {"schema": "cmakeys/check-run/1", "unfinished": {}}:
                 yield "run", "unfinished"
+            case {"schema": "cmakeys/check-run/1", "clock": {"state": str(state), "news": True}}:
+                yield "run", f"clock {state}"

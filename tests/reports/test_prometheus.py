@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from cmakeys.check import Judgement
 from cmakeys.reports.prometheus import RunTimes, prometheus_report
 from cmakeys.standing import Finding, finding
+from cmakeys.verify.clock import ClockState
 from tests.reports.findings import FINDINGS
 from tests.reports.golden import assert_golden
 from tests.reports.verdicts import ALL, CHECKED_AT, TRUSTED
 
 ROOT = Path(__file__).parents[2]
-RUN = RunTimes(CHECKED_AT, 12.3456, stale=0)
+RUN = RunTimes(CHECKED_AT, 12.3456, stale=0, strangers=2)
 LABEL = r'[a-z]+="(?:[^"\\\n]|\\[\\"n])*"'
 SAMPLE = re.compile(rf"(cmakeys_[a-z_]+)(?:\{{{LABEL}(?:,{LABEL})*\}})? (\d+(?:\.\d{{1,3}})?)")
 
@@ -55,6 +56,14 @@ def test_a_full_report() -> None:
 def test_initrds_that_nobody_looked_at_have_no_number() -> None:
     assert samples(prometheus_report(FINDINGS, RunTimes(CHECKED_AT, 1, stale=2)))["cmakeys_initrds_stale"] == 2
     assert "cmakeys_initrds_stale" not in samples(prometheus_report(FINDINGS, RunTimes(CHECKED_AT, 1)))
+
+
+def test_strangers_that_nobody_looked_for_have_no_number_and_the_clock_has_one_state() -> None:
+    found = samples(prometheus_report(FINDINGS, RunTimes(CHECKED_AT, 1, clock=ClockState.AHEAD)))
+    assert "cmakeys_strangers" not in found
+    states = {name: value for name, value in found.items() if name.startswith("cmakeys_clock_state")}
+    assert [name for name, value in states.items() if value] == ['cmakeys_clock_state{state="ahead"}']
+    assert len(states) == 3
 
 
 def test_the_manual_names_every_metric_and_no_other() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element
 
+from cmakeys.reports.clock import ClockNotice, clock_text
 from cmakeys.reports.html.drawing import both, both_times, legend, legend_of_times, remarks, span
 from cmakeys.reports.html.elements import XHTML, badge, document, element, foreign, glyph
 from cmakeys.reports.html.style import STYLE
@@ -24,6 +25,7 @@ from cmakeys.roots.rootset import RootSet
 from cmakeys.running import Mark
 from cmakeys.standing import Finding, minute
 from cmakeys.verify.verdict import Outcome, Step, StepOutcome, Verdict
+from cmakeys.whereabouts import Sighting
 
 UNFOLDED = 8
 """Devices in trouble, or with changes, that are told of at the top; the others are folded away below them."""
@@ -45,11 +47,26 @@ MAX_ROWS = 10_000
 
 
 def html_report(
-    findings: Sequence[Finding], rootset: RootSet, began: datetime, unfinished: Mark | None = None
+    findings: Sequence[Finding],
+    rootset: RootSet,
+    began: datetime,
+    unfinished: Mark | None = None,
+    sightings: Sequence[Sighting] | None = None,
+    clock: ClockNotice | None = None,
 ) -> list[str]:
-    """The lines of the document about a run that began at an aware time, held against these roots."""
+    """The lines of the document about a run that began at an aware time, held against these roots.
+
+    `sightings` are the devices that nobody enrolled, None where nobody looked, and `clock` what is wrong with the
+    machine's clock.
+    """
     title, sentence = headline(findings)
-    parts = [_trouble(findings), _changes(findings), _chains(findings, rootset), _roots(rootset, began)]
+    parts = [
+        _trouble(findings),
+        _changes(findings),
+        _strangers(sightings or ()),
+        _chains(findings, rootset),
+        _roots(rootset, began),
+    ]
     body = element(
         "body",
         element(
@@ -58,6 +75,7 @@ def html_report(
             element("h1", title),
             element("p", f"{sentence} Checked on {minute(began)}.", class_="lead"),
             *([element("p", f"{unfinished_text(unfinished)}.", class_="lead")] if unfinished else []),
+            *([element("p", f"{clock_text(clock)}.", class_="lead")] if clock else []),
             _tiles(findings),
         ),
         element("main", *(part for part in parts if part is not None), _table(findings)),
@@ -192,6 +210,30 @@ def _changes(findings: Sequence[Finding]) -> Element | None:
     rest = _left_out(len(told) - MAX_CHANGES, "devices have changed")
     content = _folded("dl", "changes", parts, each=2)
     return _card("changes", "What changed", "Since the checks before this one.", *content, *rest)
+
+
+def _strangers(sightings: Sequence[Sighting]) -> Element | None:
+    """Devices that nobody enrolled; those that are new first."""
+    if not sightings:
+        return None
+    ordered = sorted(sightings, key=lambda one: (not one.news, one.stranger.address))
+    rows = [_stranger(one) for one in ordered[:MAX_CASES]]
+    table = _rows("devices", "Devices that speak SPDM and are not enrolled", ("Address", "Seen", "Name"), rows)
+    lead = "They are no part of any verdict. One that is meant to be there is enrolled: cmakeys devices enroll ADDRESS."
+    return _card("strangers", "Strangers", lead, table, *_left_out(len(ordered) - MAX_CASES, "strangers"))
+
+
+def _stranger(one: Sighting) -> Element:
+    stranger = one.stranger
+    since = "now for the first time" if one.news else f"since {minute(stranger.first_seen)}"
+    twin = f", with the identity of {stranger.twin}, which answers in its own place" if stranger.twin else ""
+    return element(
+        "tr",
+        element("th", foreign(stranger.address), scope="row", role="rowheader"),
+        element("td", since, role="cell"),
+        element("td", foreign(f"{stranger.label or 'without a chain'}{twin}"), role="cell"),
+        role="row",
+    )
 
 
 # -- the pictures ------------------------------------------------------------------------------------------------------
