@@ -176,9 +176,11 @@ def import_(
         from cmakeys.reports.bundle import import_data, import_report
         from cmakeys.roots.bundle_import import Import, plan_import
         from cmakeys.roots.catalogue import load_catalogue
+        from cmakeys.roots.ledger import Ledger
         from cmakeys.roots.store import RootStore
 
         found, remembered = _accepted(files, _named(key, fingerprint, threshold), sysroot, state_dir)
+        store = RootStore(sysroot)
         how = Import(
             datetime.now(UTC),
             actor(),
@@ -186,9 +188,9 @@ def import_(
             load_catalogue(),
             reason,
             prune,
+            Ledger(store, state_directory(sysroot, state_dir)).removals(),
             load_config(sysroot).policy.root_expiry,
         )
-        store = RootStore(sysroot)
         plan = plan_import(found, store.load(), remembered, how)
         out.data = import_data(plan, dry_run=dry_run)
         for line in import_report(plan):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from cmakeys.reports.deny import deny_data
 from cmakeys.reports.layout import wrap
 from cmakeys.roots.directory import StoreReport
+from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.roots.record import render_constraints
 from cmakeys.roots.root import Constraints, Root, Rotation
 from cmakeys.x509.certificate import Certificate, CertificateProblem
@@ -98,12 +99,13 @@ def rotation_record_data(rotation: Rotation | None) -> dict[str, object] | None:
 
 def root_lines(root: Root, report: StoreReport) -> list[str]:
     """Everything about a root, for a person."""
-    denied = report.root_set.denied(root.certificate)
+    denied, lost = report.root_set.denied(root.certificate), _lost_with(root, report)
     provenance = root.provenance
     lines = [
         f"name         {root.name}",
         f"state        {root.state.value}",
         *([f"DENIED       by its {denied.kind.value}: {denied.reason or 'no reason given'}"] if denied else []),
+        *([f"DISTRUSTED   its key, with the root {lost.name}"] if lost else []),
         *certificate_lines(root.certificate),
         f"key sha256   {_spki(root.certificate) or '(the key cannot be read)'}",
         *(f"{'only for' if not index else '':<12} {text}" for index, text in enumerate(limits(root.constraints))),
@@ -124,6 +126,18 @@ def root_lines(root: Root, report: StoreReport) -> list[str]:
         if text:
             lines.append(f"{label:<12} {text}")
     return [part for line in lines for part in _fitted(line)]
+
+
+def _overruled(root: Root, report: StoreReport) -> list[str]:
+    """What keeps a root from being believed, whatever its own state is."""
+    if report.root_set.denied(root.certificate) is not None:
+        return ["denied"]
+    return ["key distrusted"] if _lost_with(root, report) is not None else []
+
+
+def _lost_with(root: Root, report: StoreReport) -> Root | None:
+    """The other root by which this one's key is distrusted, where its own state says nothing of that."""
+    return report.root_set.distrusting(root.certificate) if root.state is not LifeCycle.DISTRUSTED else None
 
 
 def _replaced_by(root: Root, report: StoreReport) -> list[str]:
@@ -154,10 +168,9 @@ def _rotation_lines(root: Root, report: StoreReport) -> list[str]:
 
 def root_row(root: Root, report: StoreReport) -> tuple[str, ...]:
     """A root as one row of a table; the header is `ROOT_COLUMNS`."""
-    denied = report.root_set.denied(root.certificate) is not None
     return (
         root.name,
-        ", ".join([root.state.value, *(["denied"] if denied else []), *_replaced_by(root, report)]),
+        ", ".join([root.state.value, *_overruled(root, report), *_replaced_by(root, report)]),
         root.certificate.key_description,
         expiry(root.certificate),
         root.fingerprint,

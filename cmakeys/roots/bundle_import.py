@@ -1,8 +1,9 @@
 """What a bundle that holds would change on this machine: roots that come, change or are denied, and those it dropped.
 
 A bundle changes only roots that it brought. A root that was there before, from whatever source, stays as the admin has
-it, and a root that left its life behind is not brought back. What it drops is reported and left alone, unless it is
-asked for. Deny entries are added and never taken away, and a date of distrust becomes earlier and never later.
+it, and a root that left its life behind, or was removed after it came, is not brought back. What it drops is reported
+and left alone, unless it is asked for. Deny entries are added and never taken away, and a date of distrust becomes
+earlier and never later.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ class BundleImport:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """How a bundle is imported: at an aware time, by whom, and why. `prune` lets go of what it no longer has."""
+    """How a bundle is imported: at an aware time, by whom, and why. `prune` lets go of what it no longer has.
+
+    `removed` are the fingerprints of roots that were here and were taken away, with the journal's entries that say so.
+    """
 
     now: datetime
     by: str
@@ -80,6 +84,7 @@ class Import:
     catalogue: Catalogue
     reason: str = ""
     prune: bool = False
+    removed: Mapping[str, int] = field(default_factory=dict)
     expiry: Expiry = field(default=ROOT_EXPIRY)
 
 
@@ -150,6 +155,10 @@ def _objection(one: BundledRoot, present: Root | None, known: RootSet, how: Impo
         if not own and _changed(one, present) != present:
             return f"it is here as {present.name}, from elsewhere, and stays as it is"
         return ""
+    if own and one.fingerprint in how.removed:
+        return (
+            f"it was removed here (entry {how.removed[one.fingerprint]} of the journal); cmakeys roots add adds it anew"
+        )
     if known.distrusting(one.certificate) is not None:
         return "its key is distrusted here"
     errors = [

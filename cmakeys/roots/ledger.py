@@ -28,6 +28,7 @@ from cmakeys.roots.record import StoreProblem
 from cmakeys.roots.rootset import RootSet
 from cmakeys.roots.store import RootStore, StoreWriter
 from cmakeys.roots.transaction import (
+    UNDO,
     Transaction,
     Transition,
     decision,
@@ -269,6 +270,21 @@ class Ledger:
             _denied(entries, "deny-removed", source),
             undoes=undoes if isinstance(undoes, int) else None,
         )
+
+    def removals(self) -> Mapping[str, int]:
+        """The fingerprints of roots whose last change took them away, with the numbers of its journal entries.
+
+        A change that was taken back took nothing away: it was to be as if it had never been.
+        """
+        gone: dict[str, int] = {}
+        for entry in self.journal.read().entries:
+            for value in _roots(entry.detail):
+                fingerprint = str(value.get("certificate"))
+                if value.get("after") is None and entry.action != UNDO:
+                    gone[fingerprint] = entry.number
+                else:
+                    gone.pop(fingerprint, None)
+        return gone
 
     def undoing(self, number: int | None, *, at: datetime, by: str, reason: str) -> Transaction:
         """The transaction that takes back the last one that was not taken back yet, or the one of this number.

@@ -29,6 +29,10 @@ def decision(root: Root | None) -> tuple[object, ...]:
     return root.name, root.certificate, root.state, root.constraints, root.distrust_after, root.rotation
 
 
+UNDO = "roots-undo"
+"""The journal's word for a change that takes another one back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """One root before and after; `before` is None for a root that comes, `after` for one that goes.
@@ -157,7 +161,7 @@ class Transaction:
         """The transaction that takes this one back."""
         return replace(
             self,
-            action="roots-undo",
+            action=UNDO,
             transitions=tuple(transition.inverse for transition in self.transitions),
             at=at,
             by=by,

@@ -20,7 +20,7 @@ from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.lint import Finding, Severity
 from tests.cli.roots_runner import Run, actions, names, runner, save
 from tests.roots.trust import certificate, put, root
-from tests.x509.pki import LEAF_USAGE, issue
+from tests.x509.pki import FOREVER, LEAF_USAGE, issue
 
 A, B = certificate("a"), certificate("b")
 
@@ -61,6 +61,14 @@ class TestList:
         assert [Path(each["path"]).name for each in data["store_findings"]] == ["c.pem"]
         assert "not trusted" in result.err
         assert "trusted, denied" in run("list").out
+
+    def test_a_root_of_a_distrusted_key_is_not_shown_as_a_trusted_one(self, run: Run, tmp_path: Path) -> None:
+        put(tmp_path / ETC, Root("lost", issue("Renewed", number=41).certificate, LifeCycle.DISTRUSTED))
+        put(tmp_path / ETC, Root("twin", issue("Renewed", number=41, not_after=FOREVER).certificate))
+        (line,) = [line for line in run("list").out.splitlines() if line.startswith("twin")]
+        assert "trusted, key distrusted" in line
+        assert "DISTRUSTED   its key, with the root lost" in run("show", "twin").out.splitlines()
+        assert "DISTRUSTED " not in run("show", "lost").out
 
     def test_a_broken_record_is_named_with_its_line(self, run: Run, tmp_path: Path) -> None:
         put(tmp_path / ETC, root("a"))

@@ -149,6 +149,25 @@ def test_what_is_dropped_is_named_and_goes_only_when_told(machine: Machine, vend
     assert imported(machine, vendor, "--prune").code == 0
 
 
+def test_a_root_that_was_removed_does_not_come_back_by_the_next_version(machine: Machine, vendor: Vendor) -> None:
+    vendor.create("a")
+    imported(machine, vendor, "--key", vendor.public("a"))
+    assert machine.run("roots", "remove", "b", "--yes").code == 0
+    vendor.create("a")
+    said = imported(machine, vendor)
+    assert "! b is passed over: it was removed here (entry 2 of the journal);" in said.out
+    assert held(machine) == {"a": "trusted"}
+
+
+def test_an_import_that_was_taken_back_may_be_made_again(machine: Machine, vendor: Vendor) -> None:
+    vendor.create("a")
+    imported(machine, vendor, "--key", vendor.public("a"))
+    assert machine.run("roots", "undo", "--yes").code == 0
+    assert held(machine) == {}
+    assert imported(machine, vendor).code == 10
+    assert held(machine) == {"a": "trusted", "b": "trusted"}
+
+
 def test_a_dry_run_and_verify_change_nothing(machine: Machine, vendor: Vendor) -> None:
     vendor.create("a")
     named = ("--key", vendor.public("a"))
