@@ -34,6 +34,7 @@ from cmakeys.spdm.messages.negotiation import TABLE_AEAD, TABLE_DHE, TABLE_KEM, 
 from cmakeys.spdm.offer import Offer
 from cmakeys.spdm.requester import Requester
 from cmakeys.spdm.rules import MEAS
+from cmakeys.spdm.states import State
 from cmakeys.spdm.terms import with_sessions
 from cmakeys.spdm.violation import ProtocolViolation
 
@@ -114,9 +115,9 @@ class Surveyor:
         survey.chosen = _selected(connection)
         survey.hash_size = connection.layout.hash_size
         survey.multi_key = connection.layout.multi_key
-        yield from self._noting("slots", self._slots(requester))
+        yield from self._noting("slots", self._slots(requester), requester)
         if connection.has(MEAS):
-            yield from self._noting("measurements", self._count(requester))
+            yield from self._noting("measurements", self._count(requester), requester)
         yield from self._extras(requester)
         if not self._quick:
             yield from self._other_versions(connection.version)
@@ -134,15 +135,22 @@ class Surveyor:
             return requester
         raise ProtocolViolation("the device asks to start again and again", step=1, object="connection")
 
-    def _noting(self, what: str, flow: Flow[T]) -> Flow[T | None]:
-        """Run a question; a device that cannot answer it is no reason to ask no other."""
+    def _noting(self, what: str, flow: Flow[T], requester: Requester | None = None) -> Flow[T | None]:
+        """Run a question; a device that cannot answer it is no reason to ask no other.
+
+        The connection of `requester` is set up again if the device has thrown it away over an earlier question.
+        """
         try:
+            if requester is not None and requester.connection.state is not State.NEGOTIATED:
+                yield from requester.connect()
             return (yield from flow)
         except NotOffered:
             return None
-        except (EvidenceProblem, Resynchronise) as trouble:
+        except Resynchronise:
+            self.survey.troubles[what] = "the device asked to start the connection again"
+        except EvidenceProblem as trouble:
             self.survey.troubles[what] = str(trouble)
-            return None
+        return None
 
     def _note_version(self, connection: Connection) -> None:
         capabilities, version = connection.capabilities, connection.version
@@ -158,7 +166,7 @@ class Surveyor:
             return
         digests = yield from requester.digests()
         for slot in digests.slots:
-            structure = yield from self._noting(f"slot {slot}", requester.certificate(slot))
+            structure = yield from self._noting(f"slot {slot}", requester.certificate(slot), requester)
             digest = digests.digest_of(slot) or b""
             self.survey.slots.append(SlotFacts(slot, digest, structure or b"", digests.info_of(slot)))
 
@@ -170,10 +178,10 @@ class Surveyor:
         survey = self.survey
         signed = requester.connection.has(Capability.EP_INFO_SIGNED)
         slot = survey.slots[0].slot if survey.slots else 0
-        survey.log = yield from self._noting("measurement log", inquiry.extension_log(requester))
+        survey.log = yield from self._noting("measurement log", inquiry.extension_log(requester), requester)
         endpoint = inquiry.endpoint_info(requester, slot, signed=signed)
-        survey.endpoint = yield from self._noting("endpoint information", endpoint)
-        survey.key_pairs = yield from self._noting("key pairs", inquiry.key_pairs(requester))
+        survey.endpoint = yield from self._noting("endpoint information", endpoint, requester)
+        survey.key_pairs = yield from self._noting("key pairs", inquiry.key_pairs(requester), requester)
 
     # -- what else it speaks ------------------------------------------------------------------------------------------
 
