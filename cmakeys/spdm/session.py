@@ -36,7 +36,7 @@ from cmakeys.spdm.messages.session_control import (
 )
 from cmakeys.spdm.requester import Requester
 from cmakeys.spdm.schedule import Secrets, TrafficSecret
-from cmakeys.spdm.secured import Channel, Opener, RecordProblem, Sealer
+from cmakeys.spdm.secured import Channel, KeyExhausted, Opener, RecordProblem, Sealer
 from cmakeys.spdm.states import IllegalRequest, State, after
 from cmakeys.spdm.terms import Terms
 from cmakeys.spdm.violation import STEP_POSSESSION, ProtocolViolation, violation
@@ -135,9 +135,22 @@ class Session:
             if not isinstance(effect, Send):
                 answer = yield effect
                 continue
-            record = self._sealer.seal(self.channel.binding.wrap(effect.message))
+            record = self._sealed(self.channel.binding.wrap(effect.message))
             record = yield Send(record, effect.timeout, secured=True)
             answer = self._message(record)
+
+    def _sealed(self, application: bytes) -> bytes:
+        """The record of application data, unless the device allowed no more of them under one key."""
+        try:
+            return self._sealer.seal(application)
+        except KeyExhausted as problem:
+            self._current()
+            raise ProtocolViolation(
+                f"the device allows {self.channel.record_limit} records under one key, which are used up",
+                step=STEP_POSSESSION,
+                object=f"session {self.channel.session_id:#010x}",
+                hint="a limit so low leaves no room for what is to be asked",
+            ) from problem
 
     def _message(self, record: bytes) -> bytes:
         try:
@@ -182,7 +195,7 @@ class Session:
 
         self._current()
         try:
-            record = yield Send(self._sealer.seal(data), timeout, secured=True)
+            record = yield Send(self._sealed(data), timeout, secured=True)
             return self._opener.application(record)
         except RecordProblem as problem:
             self.close()
