@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from cmakeys.errors import EvidenceProblem
 from cmakeys.spdm.agreement import EXCHANGE_SIZES
+from cmakeys.spdm.algorithms import SIGNATURE_SIZES
 from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY
 from cmakeys.spdm.codes import Capability, RequestCode, ResponseCode, SummaryHash
 from cmakeys.spdm.connection import Connection, Exchange
@@ -26,7 +27,7 @@ from cmakeys.spdm.reassembly import Reassembler
 from cmakeys.spdm.rules import MEAS
 from cmakeys.spdm.schedule import KeySchedule, Secrets, TrafficSecret
 from cmakeys.spdm.secured import SESSION_ID_LENGTH, Binding, Channel, Opener, RecordProblem
-from cmakeys.spdm.terms import Terms
+from cmakeys.spdm.terms import Terms, requester_asym, requester_multi_key
 from cmakeys.spdm.wire import Reader, WireError
 
 MAX_SESSIONS = 1024
@@ -185,9 +186,9 @@ class Eavesdropper:
         message = DeliverEncapsulatedResponse.pull(Reader(request, "DELIVER_ENCAPSULATED_RESPONSE")).message
         reader = Reader(message, "encapsulated response")
         if message[1:2] == bytes((ResponseCode.DIGESTS,)):
-            terms = Terms.of(self.connection)
-            size = terms.requester_signature_size
-            Digests.pull(reader, Layout(terms.version, terms.layout.hash_size, size, terms.requester_multi_key))
+            layout, asym = self.connection.layout, requester_asym(self.connection)
+            size = SIGNATURE_SIZES[asym] if asym else 0
+            Digests.pull(reader, Layout(layout.version, layout.hash_size, size, requester_multi_key(self.connection)))
             self._first_own_digests = self._first_own_digests or reader.consumed()
         elif message[1:2] == bytes((ResponseCode.CERTIFICATE,)) and session is not None and session.data is None:
             session.own_chain += CertificateResponse.pull(reader).portion
