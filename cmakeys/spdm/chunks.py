@@ -61,6 +61,8 @@ class ChunkAssembler:
     def _begin(self, chunk: ChunkResponse | ChunkSend) -> None:
         if chunk.large_size > self._limit:
             raise self._fail(f"LargeMessageSize {chunk.large_size} exceeds the announced maximum of {self._limit}")
+        if self._version not in _ACK_HEADER_LENGTH:
+            raise self._fail(f"a message of SPDM {self._version} in chunks, which came with 1.2")
         # A response that only just fails to fit behind a CHUNK_SEND_ACK header may be this small.
         smallest = MIN_DATA_TRANSFER_SIZE - _ACK_HEADER_LENGTH[self._version]
         if chunk.large_size <= smallest:

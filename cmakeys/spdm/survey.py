@@ -112,6 +112,7 @@ class Surveyor:
         connection = requester.connection
         survey.versions = tuple(sorted(connection.offered_versions))
         self._note_version(connection)
+        version = connection.version  # a connection that has to be set up again forgets it, and may not come back
         survey.chosen = _selected(connection)
         survey.hash_size = connection.layout.hash_size
         survey.multi_key = connection.layout.multi_key
@@ -120,8 +121,8 @@ class Surveyor:
             yield from self._noting("measurements", self._count(requester), requester)
         yield from self._extras(requester)
         if not self._quick:
-            yield from self._other_versions(connection.version)
-            yield from self._algorithms(connection.version or Version.V10)
+            yield from self._other_versions(version)
+            yield from self._algorithms(version or Version.V10)
         return survey
 
     def _connected(self, offer: Offer) -> Flow[Requester]:
