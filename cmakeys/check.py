@@ -34,6 +34,7 @@ from cmakeys.evidence.model import EndingKind, Evidence
 from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.algorithms import algorithm_name
 from cmakeys.spdm.own_identity import Credentials
+from cmakeys.spdm.provisioned import KeyNotAllowed, ProvisionedKey
 from cmakeys.spdm.requester import Plan
 from cmakeys.transports.backoff import Backoff
 from cmakeys.transports.base import Deadline, Transport
@@ -83,7 +84,7 @@ class Conditions:
     hand. `kernel` is asked about each device's chain, and `references` for the reference values of an enrolled one.
     `budget` is the seconds that the whole run may take, None for as long as its devices do; in what is left of them,
     those that were not reached are asked again after the waits of `rounds`, by `pause`. `until` is when the budget is
-    spent.
+    spent. `key` is the public key of a device that is not enrolled and shows no certificates.
     """
 
     rootset: RootSet
@@ -101,6 +102,7 @@ class Conditions:
     rounds: Backoff = field(default_factory=lambda: Backoff(attempts=1000, first=1.0, longest=60.0))
     pause: Callable[[float], None] = time.sleep
     until: Deadline | None = None
+    key: ProvisionedKey | None = None
 
     def deadline(self) -> Deadline:
         """When the time of a device is over that is asked now."""
@@ -188,25 +190,32 @@ class Asked:
     trouble: Trouble = Trouble.NONE
 
 
-def ask(address: str, conditions: Conditions, *, slot: int | None = None) -> Evidence:
+def ask(
+    address: str, conditions: Conditions, *, slot: int | None = None, key: ProvisionedKey | None = None
+) -> Evidence:
     """Everything that the device says within the time it has; trouble that may pass is tried again.
 
     The chain is read every time, although its digest is known for an enrolled device: an audit asks, it does not
-    remember.
+    remember. `key` is the public key of a device that shows no certificates.
 
-    Raises `Unsupported` for an address that this machine cannot use, and nothing else.
+    Raises `Unsupported` for an address that this machine cannot use, and `KeyNotAllowed` for a key that the policy
+    allows no algorithm of.
     """
-    return _ask(address, conditions, slot).evidence
+    return _ask(address, conditions, slot, key).evidence
 
 
-def _ask(address: str, conditions: Conditions, slot: int | None) -> Asked:
+def _ask(address: str, conditions: Conditions, slot: int | None, key: ProvisionedKey | None = None) -> Asked:
     deadline = conditions.deadline()
     if conditions.until is not None and deadline.expired:
         return _not_asked(address, conditions)
     policy = conditions.policy
     question = Question(
-        policy.offer(), Plan(slots=frozenset(), slot=slot), session=policy.session, credentials=conditions.credentials
+        policy.offer(),
+        Plan(slots=frozenset(), slot=slot, key=key),
+        session=policy.session,
+        credentials=conditions.credentials,
     )
+    question.whole_offer()  # what cannot be offered at all is told before anything is sent
     delays = conditions.backoff.delays()
     while True:
         asked = _attempt(address, deadline, question, conditions)
@@ -252,7 +261,7 @@ def _not_asked(address: str, conditions: Conditions) -> Asked:
 
 def judge(evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Conditions) -> Judgement:
     """The verdict on what a device said, for an enrolled one also against its enrolment."""
-    facts = review(evidence)
+    facts = review(evidence, enrolled.key if enrolled else conditions.key)
     verdict = verify(
         evidence,
         conditions.rootset,
@@ -270,7 +279,7 @@ def judge(evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Condi
 
 def enrolment_of(device: EnrolledDevice) -> Enrolment:
     """What the verifier needs to know of an entry of the register."""
-    return Enrolment(device.pin, _negotiation(device.last), device.identity, _device_info(device.chain))
+    return Enrolment(device.pin, _negotiation(device.last), device.identity, _device_info(device.chain), device.key)
 
 
 def _negotiation(negotiated: Negotiated) -> Negotiation | None:
@@ -330,13 +339,21 @@ def check(
 def check_device(target: Target, conditions: Conditions, judge: Judge = judge) -> CheckResult:
     """Check one device. Whatever happens, the result is a verdict; a mistake of this program is no finding either."""
     try:
-        asked = _ask(target.address, conditions, _slot(target.enrolled))
+        enrolled = target.enrolled
+        asked = _ask(
+            target.address,
+            conditions,
+            enrolled.slot if enrolled else None,
+            enrolled.key if enrolled else conditions.key,
+        )
         judgement = judge(asked.evidence, target.enrolled, conditions)
         if asked.trouble is Trouble.GONE:
             judgement = replace(judgement, gone=True)
         return CheckResult(target, judgement, asked.evidence, asked.trouble)
     except Unsupported as problem:
         verdict = _no_step(target, conditions, Outcome.UNSUPPORTED, problem.message, problem.hint)
+    except KeyNotAllowed as problem:
+        verdict = _not_allowed(target, conditions, problem)
     except EnvironmentProblem as problem:  # of this machine's own files, such as reference values
         reason = f"could not find out: {problem}"
         verdict = _no_step(target, conditions, Outcome.UNREACHABLE, reason, problem.hint)
@@ -348,8 +365,12 @@ def check_device(target: Target, conditions: Conditions, judge: Judge = judge) -
     return CheckResult(target, Judgement(verdict), trouble=Trouble.LASTING)
 
 
-def _slot(enrolled: EnrolledDevice | None) -> int | None:
-    return enrolled.slot if enrolled else None
+def _not_allowed(target: Target, conditions: Conditions, problem: KeyNotAllowed) -> Verdict:
+    """The policy has turned against the key of an enrolled device, so that there is nothing to ask it."""
+    verdict = _no_step(target, conditions, Outcome.REJECTED, "step 1 failed", "")
+    first = Step(1, StepOutcome.FAILED, problem.message, problem.hint)
+    summary = f"step 1, {first.title}: {first.reason}"
+    return replace(verdict, steps=(first, *verdict.steps[1:]), summary=summary)
 
 
 def _no_step(target: Target, conditions: Conditions, outcome: Outcome, reason: str, hint: str) -> Verdict:

@@ -7,14 +7,16 @@ negotiated. `candidate` writes nothing; whoever calls it shows the candidate to 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cmakeys.check import Conditions, Judgement, ask, negotiated
 from cmakeys.devices.address import DeviceAddress
 from cmakeys.devices.enrolled import MAX_NAME_LENGTH, CheckRecord, EnrolledDevice, check_device_name
 from cmakeys.devices.pin import explain, recommend
-from cmakeys.errors import EvidenceProblem, Refused, Temporary, Unsupported
+from cmakeys.errors import EvidenceProblem, Refused, Temporary, Unsupported, UsageProblem
 from cmakeys.evidence.model import Evidence
+from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.standing import first_record
 from cmakeys.verify.comparison import latest_by_index
 from cmakeys.verify.observation import observe
@@ -23,14 +25,16 @@ from cmakeys.verify.verdict import Outcome, StepOutcome, Verdict
 from cmakeys.verify.verifier import verify
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.identity import PciIdentity, leaf_names
-from cmakeys.x509.pin import PinKind, compute_pin
+from cmakeys.x509.pin import Pin, PinKind, compute_pin
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What whoever enrols a device wants; None leaves the choice to `candidate`.
 
-    `identity` is the PCI function that the device is said to be, for an address that has no configuration space.
+    `identity` is the PCI function that the device is said to be, for an address that has no configuration space. `key`
+    is the public key of a device that shows no certificates; its pin follows from it. Raises `UsageProblem` for wishes
+    that do not go together.
     """
 
     address: str
@@ -39,6 +43,19 @@ class Wish:
     identity: PciIdentity | None = None
     slot: int | None = None
     note: str = ""
+    key: ProvisionedKey | None = None
+
+    def __post_init__(self) -> None:
+        if self.key is not None and (self.pin not in (None, PinKind.PUBLIC_KEY) or self.slot is not None):
+            raise UsageProblem(
+                "a device with a provisioned public key has neither slots nor certificates to pin",
+                object=self.address,
+                hint="leave out --pin and --slot: it is known by that key",
+            )
+        if self.key is None and self.pin is PinKind.PUBLIC_KEY:
+            raise UsageProblem(
+                "this pin is for a device without certificates", object=self.address, hint="give --public-key FILE"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +89,9 @@ def candidate(wish: Wish, conditions: Conditions) -> Candidate:
     Raises `DeviceRejected`, `Temporary` when it cannot be reached, `Unsupported`, and `Refused` for a PCI function that
     is not the one named.
     """
-    evidence = ask(wish.address, conditions, slot=wish.slot)
+    evidence = ask(wish.address, conditions, slot=wish.slot, key=wish.key)
     evidence = _with_identity(evidence, wish)
-    facts = review(evidence)
+    facts = review(evidence, wish.key)
     verdict = verify(
         evidence,
         conditions.rootset,
@@ -87,17 +104,17 @@ def candidate(wish: Wish, conditions: Conditions) -> Candidate:
     )
     _refuse_unhealthy(verdict)
     chain = facts.certificates
-    kind = wish.pin or recommend(chain)[0]
+    kind = PinKind.PUBLIC_KEY if wish.key is not None else wish.pin or recommend(chain)[0]
     anchor = next((root for root in conditions.rootset.roots if root.fingerprint == verdict.root_fingerprint), None)
     measured = verdict.step(12).outcome in (StepOutcome.PASSED, StepOutcome.WARNED)
     now_negotiated = negotiated(facts.negotiation)
     device = EnrolledDevice(
         name=check_device_name(wish.name or default_name(wish.address)),
         address=DeviceAddress.parse(wish.address).place,
-        pin=compute_pin(kind, chain, anchor.certificate if anchor else None),
+        pin=_pin(kind, wish.key, chain, anchor.certificate if anchor else None),
         chain=chain,
         enrolled_at=conditions.now,
-        identity=evidence.identity or _named_identity(chain[-1]),
+        identity=evidence.identity or (_named_identity(chain[-1]) if chain else None),
         slot=verdict.slot,
         at_enrolment=now_negotiated,
         last=now_negotiated,
@@ -105,8 +122,13 @@ def candidate(wish: Wish, conditions: Conditions) -> Candidate:
         root_name=verdict.root or "",
         root_fingerprint=verdict.root_fingerprint or "",
         note=wish.note,
+        key=wish.key,
     )
     return Candidate(device, Judgement(verdict, facts.negotiation, observe(facts, verdict)), explain(kind, chain))
+
+
+def _pin(kind: PinKind, key: ProvisionedKey | None, chain: Sequence[Certificate], anchor: Certificate | None) -> Pin:
+    return Pin(kind, key.fingerprint) if key is not None else compute_pin(kind, chain, anchor)
 
 
 def _with_identity(evidence: Evidence, wish: Wish) -> Evidence:
@@ -128,9 +150,8 @@ def _refuse_unhealthy(verdict: Verdict) -> None:
             hint = verdict.steps[0].hint or "see that it is on and not used by another requester, then try again"
             raise Temporary(verdict.summary, object=verdict.device, hint=hint)
         case Outcome.UNSUPPORTED:
-            raise Unsupported(
-                verdict.summary, object=verdict.device, hint="it cannot be authenticated, so not enrolled"
-            )
+            hint = verdict.steps[0].hint or "it cannot be authenticated, so not enrolled"
+            raise Unsupported(verdict.summary, object=verdict.device, hint=hint)
 
 
 def _named_identity(leaf: Certificate) -> PciIdentity | None:

@@ -18,6 +18,7 @@ from cmakeys.references import Reference, ReferenceStore
 from cmakeys.spdm.codes import RequestCode, ResponseCode
 from cmakeys.spdm.messages.header import Layout
 from cmakeys.spdm.messages.measurements import GetMeasurements, MeasurementBlock, Measurements
+from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.spdm.wire import Reader, WireError
 from cmakeys.verify.comparison import Comparison, Match, compare, latest_by_index
 from cmakeys.verify.facts import Facts
@@ -32,6 +33,7 @@ class Proof(Enum):
     """How far measurements can be believed."""
 
     TRUSTED = "signed by a trusted device"
+    KEY = "signed by the public key that was given"
     SIGNED = "signed, but nobody vouches for the signer"
     BROKEN = "signed, and the signature does not hold"
     UNSIGNED = "not signed"
@@ -59,14 +61,17 @@ class MeasurementsRejected(EvidenceProblem):
     code = "rejected"
 
 
-def measured(evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Conditions) -> Measured:
+def measured(
+    evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Conditions, key: ProvisionedKey | None = None
+) -> Measured:
     """Judge evidence on all but its reference values, and take the measurements out of it.
 
-    Raises `Temporary` for evidence of a device that was not reached.
+    `key` is the public key of a device that shows no certificates, where it is not the one in the register. Raises
+    `Temporary` for evidence of a device that was not reached.
     """
     if evidence.ending.kind is EndingKind.UNREACHABLE:
         raise Temporary(evidence.ending.message, object=evidence.device, hint=evidence.ending.hint or "try again later")
-    facts = review(evidence)
+    facts = review(evidence, key or (enrolled.key if enrolled else None))
     policy = conditions.policy
     verdict = verify(
         evidence,
@@ -81,7 +86,7 @@ def measured(evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Co
     )
     step = verdict.step(12)
     if step.outcome in (StepOutcome.PASSED, StepOutcome.WARNED):
-        proof = Proof.TRUSTED if verdict.outcome in (Outcome.TRUSTED, Outcome.DEGRADED) else Proof.SIGNED
+        proof = _proof(facts, enrolled) if verdict.outcome.healthy else Proof.SIGNED
         reason = step.reason if proof is Proof.TRUSTED else verdict.summary
         return Measured(evidence, facts, verdict, proof, latest_by_index(facts.blocks), reason)
     if facts.measurements:
@@ -90,7 +95,13 @@ def measured(evidence: Evidence, enrolled: EnrolledDevice | None, conditions: Co
         return Measured(evidence, facts, verdict, proof, latest_by_index(facts.blocks), reason)
     blocks = latest_by_index(unsigned_blocks(evidence))
     proof = Proof.UNSIGNED if blocks else Proof.NONE
-    return Measured(evidence, facts, verdict, proof, blocks, facts.unsupported or facts.no_measurements)
+    reason = verdict.summary if facts.violation is not None else facts.unsupported or facts.no_measurements
+    return Measured(evidence, facts, verdict, proof, blocks, reason)
+
+
+def _proof(facts: Facts, enrolled: EnrolledDevice | None) -> Proof:
+    """A key that was only given for this once is taken at somebody's word; an enrolled one is trusted as a device."""
+    return Proof.KEY if facts.by_key and (enrolled is None or enrolled.key is None) else Proof.TRUSTED
 
 
 def unsigned_blocks(evidence: Evidence) -> tuple[MeasurementBlock, ...]:
@@ -207,5 +218,5 @@ def remember_versions(store: ReferenceStore, results: Iterable[CheckResult], con
             continue
         rules = rules_for(conditions.policy.measurements, result.verdict.root)
         if rules.tcb is RuleKind.MONOTONE or any(rule.kind is RuleKind.MONOTONE for _, rule in rules.by_index):
-            facts = review(result.evidence)
+            facts = review(result.evidence, result.target.enrolled.key)
             store.remember(result.target.enrolled, facts.blocks, known_tcb(facts.certificates), rules)

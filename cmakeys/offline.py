@@ -15,9 +15,9 @@ from cmakeys.evidence.model import Evidence
 from cmakeys.roots.rootset import RootSet
 from cmakeys.verify.clock import Recorded
 from cmakeys.verify.facts import Facts
+from cmakeys.verify.keys import Keys
 from cmakeys.verify.policy import Policy
 from cmakeys.verify.proofs import Proofs, prove
-from cmakeys.verify.review import review
 from cmakeys.verify.verdict import Verdict
 from cmakeys.verify.verifier import verify
 from cmakeys.witness import Witness, kernel_witness
@@ -44,7 +44,8 @@ class Proven:
 class Bench:
     """What all evidence is judged by; `chain` goes with attestation reports, `now` is the time of the whole run.
 
-    `recorded` is the newest thing recorded on the machine whose time it is, None for a time that somebody chose.
+    `recorded` is the newest thing recorded on the machine whose time it is, None for a time that somebody chose. `keys`
+    are the public keys of devices without certificates.
     """
 
     rootset: RootSet
@@ -54,6 +55,7 @@ class Bench:
     expected_nonce: bytes | None = None
     recorded: Recorded | None = None
     revocation: RevocationRecords = field(default_factory=RevocationRecords)
+    keys: Keys = Keys()
 
     def read(self, data: bytes, source: str, modified: float | None = None) -> Read:
         """What evidence of any form says; `modified` is when it was written, in seconds of the epoch.
@@ -62,7 +64,7 @@ class Bench:
         """
         written = self.now if modified is None else datetime.fromtimestamp(modified, UTC)
         evidence = evidence_of(data, source, self.chain, collected_at=written)
-        return Read(evidence, review(evidence))
+        return Read(evidence, self.keys.review(evidence))
 
     def prove(self, read: Read) -> Proven:
         """Check its signatures."""

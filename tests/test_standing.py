@@ -29,7 +29,7 @@ from cmakeys.verify.clock import RELEASE, ClockReading, ClockState
 from cmakeys.verify.observation import Observation
 from cmakeys.verify.policy import Clock, Policy
 from cmakeys.verify.verdict import Outcome, Step, StepOutcome, Verdict
-from tests.devices.samples import sample
+from tests.devices.samples import older_register, sample
 from tests.reports.verdicts import (
     CHECKED_AT,
     DEGRADED,
@@ -261,19 +261,18 @@ def test_the_register_remembers_what_the_next_check_needs(tmp_path: Path) -> Non
 def test_a_register_that_only_an_older_cmakeys_has_written_is_gone_on_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    register = Register(tmp_path)
+    register = older_register(tmp_path, 1)
     with monkeypatch.context() as older:
         older.setattr("cmakeys.devices.database.MIGRATIONS", MIGRATIONS[:1])
-        register.enroll(sample())
-        register.enroll(sample("gpu1", address="emu://elsewhere:1"))
         one = record_of(nights([DRIFTED])[0])
         with writing(register.path) as connection:
+            connection.execute("DELETE FROM history")
             connection.execute(
                 "INSERT INTO history (device, checked_at, outcome, reason, detail)"
                 " SELECT id, ?, ?, ?, ? FROM device WHERE name = 'gpu0'",
                 (one.checked_at.isoformat(), one.outcome, one.reason, one.detail),
             )
-    memories = remembered(register, ["gpu0", "gpu1"])
+    memories = remembered(register, ["gpu0", "nic0"])
     assert {name: memory.began for name, memory in memories.items()} == {"gpu0": CHECKED_AT}
     register.record(history(nights([TRUSTED, DRIFTED])[1:]))
     assert remembered(register, ["gpu0"])["gpu0"].passed_at == CHECKED_AT

@@ -20,6 +20,7 @@ from cmakeys.cli.options import (
     Json,
     KernelOption,
     OcspOption,
+    PublicKeyOption,
     StateDir,
     Sysroot,
     TimeoutOption,
@@ -31,6 +32,7 @@ from cmakeys.cli.output import Output, verb
 if TYPE_CHECKING:
     from cmakeys.check import Target
     from cmakeys.devices.register import Register
+    from cmakeys.spdm.provisioned import ProvisionedKey
 
 app = noun_app("Check devices against their roots and their enrolment.")
 
@@ -89,6 +91,7 @@ def check(
     ] = None,
     crl: CrlOption = None,
     ocsp: OcspOption = None,
+    public_key: PublicKeyOption = None,
     kernel: KernelOption = False,
     trace: TraceOption = None,
     sysroot: Sysroot = SYSTEM,
@@ -140,6 +143,7 @@ def check(
             held_against = replace(
                 conditions(sysroot, state_dir, timeout, [*(crl or ()), *(ocsp or ())], kernel=kernel, trace=trace),
                 budget=budget,
+                key=_key(public_key, wanted),
             )
             keeps = not dry_run and any(target.enrolled for target in wanted)
             with alone(state, held_against.now, len(wanted)) if keeps else nullcontext(Run()) as run:
@@ -196,6 +200,19 @@ def _wanted(register: Register, words: Sequence[str], *, all_devices: bool) -> t
     if not found:
         raise NotFound("no device is enrolled", object=str(register.path), hint="cmakeys devices enroll URL")
     return found
+
+
+def _key(file: Path | None, wanted: Sequence[Target]) -> ProvisionedKey | None:
+    from cmakeys.errors import UsageProblem
+    from cmakeys.evidence.credentials import load_public_key
+
+    if file is not None and (len(wanted) != 1 or wanted[0].enrolled is not None):
+        raise UsageProblem(
+            "a public key is given for the address of one device that is not enrolled",
+            object="--public-key",
+            hint="an enrolled device is checked by what it was enrolled with; enrol it anew with its new key",
+        )
+    return load_public_key(file)
 
 
 def _keep(out: Output, record: Callable[[], None]) -> None:

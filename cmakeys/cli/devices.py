@@ -14,6 +14,7 @@ from cmakeys.cli.options import (
     DetailedExitcode,
     DryRun,
     Json,
+    PublicKeyOption,
     StateDir,
     Sysroot,
     TimeoutOption,
@@ -37,6 +38,7 @@ app.command("kernel")(functions.kernel)
 app.command("recheck")(functions.recheck)
 
 SHOWN_CHECKS = 10
+_SAME_KEY = "one device at two addresses, or a private key in several devices: then one can stand for the other"
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The device's name.")]
 
@@ -56,6 +58,7 @@ def enroll(
     slot: Annotated[
         int | None, typer.Option("--slot", min=0, max=7, help="The slot that must prove itself; the lowest otherwise.")
     ] = None,
+    public_key: PublicKeyOption = None,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="A remark, kept with the device.")] = "",
     replace: Annotated[
         bool, typer.Option("--replace", help="Put it in the place of the device of that name, after an update, say.")
@@ -75,13 +78,16 @@ def enroll(
         from cmakeys.devices.enrolled import check_device_name
         from cmakeys.devices.register import Register
         from cmakeys.enrolling import Wish, default_name
+        from cmakeys.evidence.credentials import load_public_key
         from cmakeys.reports.devices import device_data, enrolled_report
 
         address = usable_address(url)
         register = Register(state_directory(sysroot, state_dir))
         chosen = check_device_name(name or default_name(address))
         register.check_free(chosen, address, replace=replace)
-        wish = Wish(address, chosen, _pin(pin), _identity(identity), slot, note)
+        key = load_public_key(public_key)
+        kind = _pin(pin, by_key=key is not None, slot=slot)
+        wish = Wish(address, chosen, kind, _identity(identity), slot, note, key)
         found = _candidate(out, wish, conditions(sysroot, state_dir, timeout, trace=trace))
         device = found.device
         out.data = {
@@ -199,18 +205,29 @@ def _warn(out: Output, found: Candidate, others: Sequence[EnrolledDevice]) -> No
             out.warn(
                 f"{other.name} has the same {device.pin.kind.value} pin",
                 object=device.name,
-                hint="one device at two addresses, or a certificate that several devices share: then use --pin leaf",
+                hint=_SAME_KEY
+                if device.key is not None
+                else "one device at two addresses, or a certificate that several devices share: then use --pin leaf",
             )
 
 
-def _pin(text: str | None) -> PinKind | None:
+def _pin(text: str | None, *, by_key: bool, slot: int | None) -> PinKind | None:
     from cmakeys.errors import UsageProblem
     from cmakeys.x509.pin import PinKind
 
     kinds = {kind.value: kind for kind in PinKind}
     if text is not None and text not in kinds:
         raise UsageProblem(f"{text!r} is no kind of pin", object="--pin", hint=f"one of: {', '.join(kinds)}")
-    return kinds[text] if text else None
+    pin = kinds[text] if text else None
+    if by_key and (pin not in (None, PinKind.PUBLIC_KEY) or slot is not None):
+        raise UsageProblem(
+            "a device without certificates is known by its public key, and has no slots",
+            object="--public-key",
+            hint="leave out --pin and --slot",
+        )
+    if pin is PinKind.PUBLIC_KEY and not by_key:
+        raise UsageProblem("there is no public key to pin", object="--pin", hint="add --public-key FILE")
+    return pin
 
 
 def _identity(text: str | None) -> PciIdentity | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmakeys.cli.emulate_key import without_certificates, write_public_key
 from cmakeys.cli.emulate_report import announce, list_faults_there_are, serial_of
 from cmakeys.cli.emulate_sessions import (
     AeadOption,
@@ -107,6 +108,10 @@ def emulate(
     trusted_place: Annotated[
         bool, typer.Option("--trusted-place", help="Take chains for slot 0 and outside a session, with --talkative.")
     ] = False,
+    provisioned_key: Annotated[
+        Path | None,
+        typer.Option("--provisioned-key", metavar="FILE", help="Show no certificates; write the public key to FILE."),
+    ] = None,
     firmware: Annotated[
         str, typer.Option("--firmware", metavar="TEXT", help="What is measured as the device's firmware.")
     ] = "firmware 1",
@@ -203,6 +208,8 @@ def emulate(
                 sessions=options.settings(records=transport is not TransportName.NONE),
             ),
         )
+        if provisioned_key is not None:
+            blueprint = without_certificates(blueprint, count)
         authority, seats = _build(vendor, blueprint, chosen, transport, count, pki_dir)
         ports = range(port, port + count) if port else ()
         server = Server(
@@ -212,8 +219,10 @@ def emulate(
             exit_on_shutdown=exit_on_shutdown,
             allow_other_hosts=allow_other_hosts,
         )
+        if provisioned_key is not None:
+            write_public_key(provisioned_key, seats[0])
         with _interruption() as leaving, server:
-            announce(out, server, authority, blueprint, chosen, pki_dir)
+            announce(out, server, authority, blueprint, chosen, pki_dir, provisioned_key)
             if ready_file is not None:
                 _write_ready(ready_file, server)
             _serve(server, leaving)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from cmakeys.cli.output import Output
@@ -41,6 +42,7 @@ def announce(
     blueprint: Blueprint,
     faults: Sequence[Fault],
     pki_dir: Path | None,
+    provisioned_key: Path | None,
 ) -> None:
     """Where the devices listen, who they are, and the commands that trust and check them."""
     root = authority.certificate
@@ -48,32 +50,43 @@ def announce(
     urls = [place.url for place in server.places]
     out.data = {
         "addresses": urls,
-        "root_sha256": root.fingerprint,
+        "root_sha256": root.fingerprint if provisioned_key is None else None,
         "root_file": pki_dir / "root.pem" if pki_dir else None,
         "vendor": authority.name,
         "serials": [serial_of(blueprint.serial, number) for number in range(len(urls))],
         "identity": name,
         "model": blueprint.model.name.lower(),
+        "public_key_file": provisioned_key,
         "sessions": _protection(blueprint),
         "faults": [fault.name for fault in faults],
     }
-    source = f"{pki_dir / 'root.pem'}" if pki_dir else f"--from-device '{urls[0]}'"
+    model = f"{blueprint.model.name.lower()} certificates, slots {', '.join(map(str, blueprint.slots))}"
     lines = [
         *(f"listening on {url}" for url in urls),
         f"vendor       {authority.name}, serial {blueprint.serial}",
         f"keys         {', '.join(key_type.value for key_type in blueprint.key_types)},"
-        f" {blueprint.model.name.lower()} certificates, slots {', '.join(map(str, blueprint.slots))}",
+        f" {'no certificates' if provisioned_key else model}",
         f"PCIe name    {name}",
         f"sessions     {_sessions_line(blueprint)}",
-        f"root         sha256 {root.fingerprint}",
+        *(() if provisioned_key else (f"root         sha256 {root.fingerprint}",)),
         *(f"fault        {fault.name}: {fault.description}; must be {fault.expectation}" for fault in faults),
-        f"trust it     cmakeys roots add {source} --fingerprint {root.fingerprint}",
-        f"check it     cmakeys check '{urls[0]}'",
+        *_advice(urls[0], root.fingerprint, pki_dir, provisioned_key),
     ]
     out.show(*lines)
     if out.json:
         for line in lines:
             out.say(line)
+
+
+def _advice(url: str, root_sha256: str, pki_dir: Path | None, provisioned_key: Path | None) -> tuple[str, ...]:
+    """The commands that trust the device and check it."""
+    if provisioned_key:
+        return (f"check it     cmakeys check --public-key {quote(str(provisioned_key))} '{url}'",)
+    source = f"{pki_dir / 'root.pem'}" if pki_dir else f"--from-device '{url}'"
+    return (
+        f"trust it     cmakeys roots add {source} --fingerprint {root_sha256}",
+        f"check it     cmakeys check '{url}'",
+    )
 
 
 def serial_of(serial: str, number: int) -> str:

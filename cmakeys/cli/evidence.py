@@ -11,7 +11,7 @@ import typer
 from cmakeys.cli import evidence_verify
 from cmakeys.cli.evidence_verify import ChainOption, a_nonce
 from cmakeys.cli.nouns import noun_app
-from cmakeys.cli.options import SYSTEM, Json, Sysroot
+from cmakeys.cli.options import SYSTEM, Json, PublicKeyOption, Sysroot
 from cmakeys.cli.output import plain, verb
 from cmakeys.reports.terminal import Tone
 
@@ -41,6 +41,7 @@ def save(
     slot: Annotated[
         int | None, typer.Option("--slot", min=0, max=7, help="The slot that must prove itself; the lowest otherwise.")
     ] = None,
+    public_key: PublicKeyOption = None,
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.1, max=3600, metavar="SECONDS", help="Time for the whole device.")
     ] = None,
@@ -68,7 +69,7 @@ def save(
         from cmakeys.devices.pci import identity_behind
         from cmakeys.errors import Refused, Temporary
         from cmakeys.evidence.archive import save as write
-        from cmakeys.evidence.credentials import load_credentials
+        from cmakeys.evidence.credentials import load_credentials, load_public_key
         from cmakeys.evidence.live import Question, collect
         from cmakeys.evidence.model import EndingKind
         from cmakeys.evidence.secrets import SecretKeeper
@@ -83,12 +84,13 @@ def save(
             raise Refused("the file is there already", object=str(output), hint="choose another name, or add --force")
         question = Question(
             config.policy.offer(),
-            Plan(slot=slot),
+            Plan(slot=slot, key=load_public_key(public_key)),
             nonce=a_nonce(nonce),
             session=config.policy.session if session is None else SessionUse(session.value),
             credentials=load_credentials(config.requester),
             keeper=SecretKeeper() if trace_secrets is not None else None,
         )
+        question.whole_offer()  # a public key of no allowed algorithm is told before anything is sent
         deadline = Deadline.after(timeout if timeout is not None else config.timeout)
         transport = open_transport(url, deadline)
         try:

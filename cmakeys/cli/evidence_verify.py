@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cmakeys.fleet.item import Item, Judged
     from cmakeys.offline import Bench
     from cmakeys.roots.rootset import RootSet
+    from cmakeys.verify.keys import Keys
     from cmakeys.verify.policy import Policy
     from cmakeys.x509.revocation import RevocationRecords
 
@@ -45,6 +46,12 @@ def verify_files(
     ] = None,
     policy: Annotated[
         Path | None, typer.Option("--policy", metavar="FILE", help="Judge by this policy, instead of the machine's.")
+    ] = None,
+    public_key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--public-key", metavar="FILE", help="The public key of a device without certificates; may be repeated."
+        ),
     ] = None,
     expect_nonce: Annotated[
         str | None,
@@ -84,6 +91,7 @@ def verify_files(
             a_nonce(expect_nonce),
             newest_record(state_directory(sysroot, None)),
             _revocation([*(crl or ()), *(ocsp or ())], None if root else sysroot),
+            _keys(public_key or (), None if root else sysroot),
         )
         _judge(out, bench, files, jobs, dask, chosen, quiet=quiet)
 
@@ -191,6 +199,22 @@ def _revocation(files: Sequence[Path], sysroot: Path | None) -> RevocationRecord
     if sysroot is None:
         return given
     return RevocationStore(sysroot, state_directory(sysroot, None)).load() + given
+
+
+def _keys(files: Sequence[Path], sysroot: Path | None) -> Keys:
+    """The keys in `files`; without any, those of the enrolled devices, as far as they may be read."""
+    from cmakeys.devices.register import Register
+    from cmakeys.errors import NotPermitted
+    from cmakeys.evidence.credentials import load_public_key
+    from cmakeys.verify.keys import Keys
+
+    given = tuple(key for key in map(load_public_key, files) if key is not None)
+    if given or sysroot is None:
+        return Keys(given, named=True)
+    try:
+        return Keys(Register(state_directory(sysroot, None)).public_keys())
+    except NotPermitted:
+        return Keys()
 
 
 def _policy(file: Path | None, sysroot: Path, *, kernel: bool) -> Policy:

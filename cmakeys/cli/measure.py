@@ -10,7 +10,7 @@ import typer
 from cmakeys.cli import measure_corim, measure_reference
 from cmakeys.cli.evidence_verify import ChainOption
 from cmakeys.cli.nouns import noun_app
-from cmakeys.cli.options import SYSTEM, Json, StateDir, Sysroot, TraceOption, state_directory
+from cmakeys.cli.options import SYSTEM, Json, PublicKeyOption, StateDir, Sysroot, TraceOption, state_directory
 from cmakeys.cli.output import verb
 from cmakeys.reports.terminal import Tone
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cmakeys.check import Conditions
     from cmakeys.devices.enrolled import EnrolledDevice
     from cmakeys.evidence.model import Evidence
+    from cmakeys.spdm.provisioned import ProvisionedKey
 
 app = noun_app("Show what devices measure, and hold it against reference values.")
 
@@ -33,6 +34,7 @@ TimeoutOption = Annotated[
 def get(
     source: SourceArgument,
     chain: ChainOption = None,
+    public_key: PublicKeyOption = None,
     timeout: TimeoutOption = None,
     trace: TraceOption = None,
     sysroot: Sysroot = SYSTEM,
@@ -41,21 +43,27 @@ def get(
 ) -> None:
     """Show everything that a device measures, and whether it is signed.
 
-    Leaves with 0 whatever the measurements are worth, 5 when there are none, 6 when the device was not reached.
+    Leaves with 0 whatever the measurements are worth, 1 when a device breaks the protocol before it shows any, 5 when
+    there are none, 6 when the device was not reached.
     """
     with verb("measure", "get", json=json) as out:
         from cmakeys.cli.conditions import conditions
         from cmakeys.errors import Unsupported
-        from cmakeys.measuring import Proof, measured
+        from cmakeys.evidence.credentials import load_public_key
+        from cmakeys.measuring import Proof, insist, measured
         from cmakeys.reports.measure import measured_data, measured_lines
 
         held_against = conditions(sysroot, state_dir, timeout, trace=trace)
         enrolled = _enrolled(source, sysroot, state_dir)
-        found = measured(_evidence(source, enrolled, chain, held_against), enrolled, held_against)
+        key = load_public_key(public_key)
+        evidence = _evidence(source, enrolled, chain, held_against, key)
+        found = measured(evidence, enrolled, held_against, key)
         out.data = measured_data(found)
         for line in measured_lines(found):
             out.show(line.text, tone=line.tone)
         if found.proof is Proof.NONE:
+            if found.facts.violation is not None:
+                insist(found, what="there are no measurements")
             raise Unsupported("there are no measurements", object=source, hint=found.reason)
 
 
@@ -185,15 +193,21 @@ def _enrolled(word: str, sysroot: Path, state_dir: Path | None) -> EnrolledDevic
     return None
 
 
-def _evidence(source: str, enrolled: EnrolledDevice | None, chain: Path | None, conditions: Conditions) -> Evidence:
+def _evidence(
+    source: str,
+    enrolled: EnrolledDevice | None,
+    chain: Path | None,
+    conditions: Conditions,
+    key: ProvisionedKey | None = None,
+) -> Evidence:
     """What the device says now, or what is in the file. An enrolled name comes before a file of that name."""
     from cmakeys.check import ask, usable_address
     from cmakeys.evidence.formats import read_evidence
 
     if enrolled is not None:
-        return ask(enrolled.address, conditions, slot=enrolled.slot)
+        return ask(enrolled.address, conditions, slot=enrolled.slot, key=key or enrolled.key)
     if ":" in source and not Path(source).exists():
-        return ask(usable_address(source), conditions)
+        return ask(usable_address(source), conditions, key=key)
     return read_evidence(Path(source), chain)
 
 

@@ -37,6 +37,11 @@ TraceOption = Annotated[
     typer.Option("--trace", metavar="FILE", help="Record every frame in a new file, for spdm trace and pcap."),
 ]
 
+PublicKeyOption = Annotated[
+    Path | None,
+    typer.Option("--public-key", metavar="FILE", help="The public key of a device that shows no certificates."),
+]
+
 KernelOption = Annotated[
     bool,
     typer.Option("--kernel", help="Ask the running kernel too what it makes of the chain (kernel-view: oracle)."),

@@ -38,7 +38,9 @@ def root_certificate_from_device(url: str, trace: Path | None = None) -> Certifi
     def lowest_chain() -> Flow[bytes]:
         yield from requester.connect()
         if not requester.connection.has(Capability.CERT):
-            raise Unsupported("the device has no certificates", object=url)
+            by_key = requester.connection.has(Capability.PUB_KEY_ID)
+            hint = "it is identified by a provisioned public key: measure get --public-key FILE" if by_key else ""
+            raise Unsupported("the device has no certificates", object=url, hint=hint)
         digests = yield from requester.digests()
         return (yield from requester.certificate(digests.slots[0]))
 

@@ -105,6 +105,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             twin TEXT NOT NULL
         ) STRICT""",
     ),
+    ("ALTER TABLE device ADD COLUMN public_key BLOB",),
 )
 """Statements that lead from each schema version to the next; the first ones make version 1 out of an empty file."""
 

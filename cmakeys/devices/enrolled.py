@@ -8,9 +8,10 @@ from datetime import datetime
 
 from cmakeys.errors import UsageProblem
 from cmakeys.spdm.messages.measurements import MeasurementBlock
+from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.identity import PciIdentity
-from cmakeys.x509.pin import Pin
+from cmakeys.x509.pin import Pin, PinKind
 
 MAX_NAME_LENGTH = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -48,7 +49,8 @@ class EnrolledDevice:
     `chain` is that of the enrolment, root first. `slot` is the slot that proved possession, and None lets the device's
     lowest provisioned one do so. `at_enrolment` and `last` are what was negotiated then and at the last check that the
     device passed, `measurements` what it measured then, one block for each index. Raises `UsageProblem` for a name
-    that cannot be one or a time without a zone.
+    that cannot be one or a time without a zone. `key` is the public key of a device that has no certificates, with an
+    empty `chain`.
     """
 
     name: str
@@ -64,12 +66,18 @@ class EnrolledDevice:
     root_name: str = ""
     root_fingerprint: str = ""
     note: str = ""
+    key: ProvisionedKey | None = None
 
     def __post_init__(self) -> None:
         """Check what the register's readers rely on."""
         check_device_name(self.name)
         if self.enrolled_at.tzinfo is None:
             raise UsageProblem("the time of an enrolment needs a zone", object=self.name)
+        pins_a_key = self.pin.kind is PinKind.PUBLIC_KEY
+        if pins_a_key != (self.key is not None) or (self.key is not None and self.pin.value != self.key.fingerprint):
+            raise UsageProblem("the public key and the pin do not belong together", object=self.name)
+        if self.key is not None and self.chain:
+            raise UsageProblem("a device has either certificates or a provisioned public key", object=self.name)
 
 
 @dataclass(frozen=True, slots=True)

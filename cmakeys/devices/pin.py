@@ -12,6 +12,7 @@ _MEANING = {
     PinKind.DEVICE_CERTIFICATE: "this one device passes, before and after a firmware update",
     PinKind.LEAF: "a leaf changes with firmware in many devices: the next update may need a new enrolment",
     PinKind.CHAIN: "every certificate must stay the same: an update of the firmware or of the vendor's chain breaks it",
+    PinKind.PUBLIC_KEY: "whoever holds this private key passes; no root vouches for it, nothing can revoke it but you",
 }
 
 
@@ -37,6 +38,8 @@ def recommend(chain: Sequence[Certificate]) -> tuple[PinKind, str]:
 
 def explain(kind: PinKind, chain: Sequence[Certificate]) -> str:
     """One sentence on what this pin fixes in this chain and what will break it."""
+    if kind is PinKind.PUBLIC_KEY:
+        return f"the public key that was given is fixed; {_MEANING[kind]}"
     if kind is PinKind.DEVICE_CERTIFICATE:
         return recommend(chain)[1]
     subject = {

@@ -16,8 +16,9 @@ from pathlib import Path
 from cmakeys.devices.database import RegisterDamaged, read, writing
 from cmakeys.devices.enrolled import UNREACHABLE, CheckRecord, EnrolledDevice, Memory, Negotiated
 from cmakeys.devices.retention import Retention, trim_age, trim_device
-from cmakeys.errors import CmakeysError, NotFound, Refused
+from cmakeys.errors import CmakeysError, NotFound, Refused, UsageProblem
 from cmakeys.spdm.messages.measurements import MeasurementBlock
+from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.x509.certificate import Certificate
 from cmakeys.x509.identity import PciIdentity
 from cmakeys.x509.pin import Pin, PinKind
@@ -28,7 +29,8 @@ DEFAULT_RETENTION = Retention()
 
 _DEVICE_COLUMNS = (
     "name, address, slot, pin_kind, pin_value, identity, enrolled_version, enrolled_asymmetric, enrolled_hash,"
-    " last_version, last_asymmetric, last_hash, root_name, root_sha256, note, enrolled_at"
+    " last_version, last_asymmetric, last_hash, root_name, root_sha256, note, public_key,"
+    " enrolled_at"
 )
 
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
@@ -60,6 +62,19 @@ class Register:
     def at_address(self, address: str) -> EnrolledDevice | None:
         """The device enrolled at an address, if any."""
         return self._only("WHERE address = ?", address)
+
+    def public_keys(self) -> tuple[ProvisionedKey, ...]:
+        """The keys of all devices that were enrolled without certificates."""
+        return read(self.path, self._public_keys, ())
+
+    def _public_keys(self, connection: sqlite3.Connection) -> tuple[ProvisionedKey, ...]:
+        keys = []
+        for name, octets in connection.execute("SELECT name, public_key FROM device WHERE public_key IS NOT NULL"):
+            try:
+                keys.append(_public_key(octets))
+            except UsageProblem as error:
+                raise self._damaged_entry(name, error) from error
+        return tuple(keys)
 
     def _only(self, condition: str, value: str) -> EnrolledDevice | None:
         nobody: tuple[EnrolledDevice, ...] = ()
@@ -147,7 +162,9 @@ class Register:
         self, connection: sqlite3.Connection, number: int, values: Sequence[object], parsed: dict[bytes, Certificate]
     ) -> EnrolledDevice:
         """One entry; a certificate that many devices have in their chains is parsed once, and kept in `parsed`."""
-        name, address, slot, kind, pin, identity, *negotiated, root_name, root_sha256, note, enrolled_at = values
+        name, address, slot, kind, pin, identity, *negotiated, root_name, root_sha256, note, public_key, enrolled_at = (
+            values
+        )
         certificates = connection.execute("SELECT der FROM certificate WHERE device = ? ORDER BY position", (number,))
         measurements = connection.execute(
             "SELECT position, value_type, value, specification FROM measurement WHERE device = ? ORDER BY position",
@@ -168,13 +185,17 @@ class Register:
                 root_name=str(root_name),
                 root_fingerprint=str(root_sha256),
                 note=str(note),
+                key=_public_key(public_key) if isinstance(public_key, bytes) else None,
             )
         except (ValueError, CmakeysError) as error:
-            raise RegisterDamaged(
-                f"the entry of device {name} is damaged: {error}",
-                object=str(self.path),
-                hint="put back a copy of the register, or take the device out with: cmakeys devices forget",
-            ) from error
+            raise self._damaged_entry(name, error) from error
+
+    def _damaged_entry(self, name: object, error: Exception) -> RegisterDamaged:
+        return RegisterDamaged(
+            f"the entry of device {name} is damaged: {error}",
+            object=str(self.path),
+            hint="put back a copy of the register, or take the device out with: cmakeys devices forget",
+        )
 
     def _certificate(self, der: bytes, source: str, parsed: dict[bytes, Certificate]) -> Certificate:
         if der not in parsed:
@@ -327,7 +348,8 @@ class Register:
         values = (
             *(device.name, device.address, device.slot, device.pin.kind.value, device.pin.value, identity),
             *negotiated,
-            *(device.root_name, device.root_fingerprint, device.note, _text(device.enrolled_at)),
+            *(device.root_name, device.root_fingerprint, device.note, device.key.info if device.key else None),
+            _text(device.enrolled_at),
         )
         marks = ", ".join("?" * len(values))
         cursor = connection.execute(f"INSERT INTO device ({_DEVICE_COLUMNS}) VALUES ({marks})", values)  # noqa: S608
@@ -369,6 +391,10 @@ class Register:
                     "UPDATE device SET last_version = ?, last_asymmetric = ?, last_hash = ? WHERE id = ?",
                     (one.version, one.asymmetric, one.hash, number),
                 )
+
+
+def _public_key(octets: bytes) -> ProvisionedKey:
+    return ProvisionedKey.parse(octets, "the public key of a device")
 
 
 def _remember(connection: sqlite3.Connection, number: int, memory: Memory) -> None:

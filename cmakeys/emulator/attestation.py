@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from cmakeys.emulator.authentication import begin_basic_authentication
 from cmakeys.emulator.conversation import Conversation, Refusal
+from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY_SHORT
 from cmakeys.spdm.codes import (
     NONCE_LENGTH,
     Capability,
@@ -102,7 +103,7 @@ def answer_challenge(talk: Conversation, reader: Reader) -> bytes:
     asks = begin_basic_authentication(talk)
     answer = ChallengeAuth(
         request.version,
-        request.slot | (REQUESTS_AUTHENTICATION if asks else 0),
+        request.slot & SLOT_PROVISIONED_KEY_SHORT | (REQUESTS_AUTHENTICATION if asks else 0),
         talk.slot_mask(),
         chain.digest,
         talk.hardware.random(NONCE_LENGTH),

@@ -25,6 +25,7 @@ from cmakeys.spdm.algorithms import (
     OpaqueFormat,
     PqcAsym,
 )
+from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY, SLOT_PROVISIONED_KEY_SHORT
 from cmakeys.spdm.chunks import ChunkAssembler
 from cmakeys.spdm.codes import Capability, ErrorCode, KeyUsage, Version
 from cmakeys.spdm.messages.chunking import ChunkSend
@@ -38,6 +39,8 @@ from cmakeys.spdm.terms import Terms
 from cmakeys.spdm.transcript import Transcript
 
 M = TypeVar("M", bound=Message)
+
+_OF_THE_KEY = frozenset({SLOT_PROVISIONED_KEY, SLOT_PROVISIONED_KEY_SHORT})
 
 _WRAPPED = 4
 """Bytes that a binding may put before a message in a record."""
@@ -131,14 +134,24 @@ class Conversation:
         return self.hardware.provisioned(self.asym, self.base_hash)
 
     def slot(self, number: int) -> SlotChain:
-        """What one slot holds. Raises `Refusal` for an empty one."""
-        chain = self.slots().get(number)
+        """What one slot holds, or the provisioned key under its two numbers. Raises `Refusal` for an empty one."""
+        if self.flags & Capability.PUB_KEY_ID:
+            chain = self._provisioned_key() if number in _OF_THE_KEY else None
+        else:
+            chain = self.slots().get(number)
         if chain is None:
             raise Refusal(ErrorCode.INVALID_REQUEST)
         return chain
 
+    def _provisioned_key(self) -> SlotChain | None:
+        if self.asym is None or self.base_hash is None:
+            raise Refusal(ErrorCode.UNEXPECTED_REQUEST)
+        return self.hardware.provisioned_key(self.asym, self.base_hash)
+
     def slot_mask(self) -> int:
-        """The provisioned slots as a mask."""
+        """The provisioned slots as a mask; a device that is known by its public key has none."""
+        if self.flags & Capability.PUB_KEY_ID:
+            return 0
         return sum(1 << slot for slot in self.slots())
 
     def key_pairs(self) -> dict[int, int]:

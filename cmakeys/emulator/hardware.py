@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from secrets import token_bytes
 from time import monotonic
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from cmakeys.emulator.lies.lie import Lies
 from cmakeys.emulator.measurements import INDEX_FIRMWARE, INDEX_SVN, MeasurementSet, standard_measurements
 from cmakeys.emulator.pki import DeviceCredentials
@@ -101,6 +103,15 @@ class Hardware:
         function = BASE_HASH_FUNCTIONS[base_hash]
         structure = self.lies.structure(credentials.structure(function), function)
         return SlotChain(credentials, structure, function.digest(structure))
+
+    def provisioned_key(self, asym: BaseAsym | PqcAsym, base_hash: BaseHash) -> SlotChain | None:
+        """The public key of the lowest slot in place of its chain, with the key to sign with; None for no such key."""
+        credentials = _credentials_for(self.slots[min(self.slots)], asym)
+        if credentials is None:
+            return None
+        key = credentials.chain[-1].public_key
+        info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return SlotChain(credentials, info, BASE_HASH_FUNCTIONS[base_hash].digest(info))
 
     def provisioned(self, asym: BaseAsym | PqcAsym, base_hash: BaseHash) -> dict[int, SlotChain]:
         """The filled slots under these algorithms, ascending."""

@@ -65,6 +65,17 @@ PQC_FIRST: tuple[BaseAsym | PqcAsym, ...] = tuple(
 )
 
 
+_OF_CERTIFICATES = (
+    Capability.CERT
+    | Capability.ALIAS_CERT
+    | Capability.SET_CERT
+    | Capability.CSR
+    | Capability.GET_KEY_PAIR_INFO
+    | Capability.LARGE_RESP
+)
+"""What a device without certificates does not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceSettings:
     """How the device behaves.
@@ -72,7 +83,8 @@ class DeviceSettings:
     `hashes`, `measurement_hashes` and `algorithms` are supported sets in order of preference; which of `algorithms`
     is really offered follows from the keys. Sizes are bytes; `portion_limit` caps a CERTIFICATE portion, 0 means
     what fits. `opaque` is sent in CHALLENGE_AUTH and MEASUREMENTS, from 1.2 on only when a format was negotiated.
-    Without `sessions` the device makes none, and without `disclosures` it tells nothing beyond attestation.
+    Without `sessions` the device makes none, and without `disclosures` it tells nothing beyond attestation. With
+    `provisioned_key` it shows no certificates: who asks has to know the public key of its lowest slot.
     """
 
     versions: tuple[Version, ...] = tuple(Version)
@@ -91,6 +103,11 @@ class DeviceSettings:
     opaque: bytes = b""
     sessions: SessionSettings | None = None
     disclosures: Disclosures | None = None
+    provisioned_key: bool = False
+
+    def __post_init__(self) -> None:
+        if self.provisioned_key and (Version.V10 in self.versions or self.multi_key is not MultiKey.NONE):
+            raise ValueError("a provisioned key goes with neither SPDM 1.0 nor several keys")
 
     def flags(self, *, alias: bool) -> Capability:
         """All flags of CAPABILITIES, not yet masked for a version."""
@@ -111,6 +128,8 @@ class DeviceSettings:
             flags |= self.sessions.flags()
         if self.disclosures is not None:
             flags |= self.disclosures.flags()
+        if self.provisioned_key:
+            flags = flags & ~_OF_CERTIFICATES | Capability.PUB_KEY_ID
         # Events are told in sessions alone, and whoever makes none may not announce them.
         if not flags & (Capability.KEY_EX | PSK):
             flags &= ~Capability.EVENT

@@ -1,4 +1,4 @@
-"""Our own certificate chain and key, from PEM files, for devices that ask who we are."""
+"""Keys from files: our own chain and key for devices that ask who we are, and public keys of devices without chains."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from cmakeys.errors import Refused, UsageProblem, from_oserror
 from cmakeys.spdm.own_identity import Credentials
+from cmakeys.spdm.provisioned import MAX_KEY_SIZE, ProvisionedKey
 from cmakeys.spdm.signer import PrivateKey
 from cmakeys.x509.bundle import MAX_INPUT_SIZE, read_certificates
 from cmakeys.x509.certificate import Certificate, CertificateProblem
-
-MAX_KEY_SIZE = 64 << 10
-"""Bytes of a file with a private key."""
 
 _SEED = "one of ML-DSA is kept as its seed: openssl pkey -in OLD -provparam ml-dsa.output_formats=seed-only -out NEW"
 
@@ -27,6 +25,14 @@ class CredentialFiles:
 
     chain: Path
     key: Path
+
+
+def load_public_key(path: Path | None) -> ProvisionedKey | None:
+    """The public key of a device that shows no certificates, PEM or DER; None without a file.
+
+    Raises `UsageProblem` for what is no public key of SPDM's, and others for a file that cannot be read.
+    """
+    return ProvisionedKey.parse(_read(path, MAX_KEY_SIZE), str(path)) if path is not None else None
 
 
 def load_credentials(files: CredentialFiles | None) -> Credentials | None:

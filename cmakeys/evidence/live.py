@@ -59,8 +59,13 @@ class Question:
             raise ValueError(f"a nonce has {NONCE_LENGTH} bytes")
 
     def whole_offer(self) -> Offer:
-        """The offer, with sessions and with our own certificate where they are wanted."""
+        """The offer, with sessions and with our own certificate where they are wanted.
+
+        Raises `KeyNotAllowed` when no algorithm of the device's provisioned key is in it.
+        """
         offer = self.offer if self.session is SessionUse.OFF else with_sessions(self.offer)
+        if self.plan.key is not None:
+            offer = self.plan.key.offered(offer)
         return self.credentials.offered(offer) if self.credentials is not None else offer
 
     def entropy(self) -> Callable[[int], bytes]:

@@ -44,7 +44,7 @@ def device_report(device: EnrolledDevice, history: Sequence[CheckRecord]) -> lis
     for label, value in facts:
         if value:
             lines += [Line(text) for text in wrap(value, f"  {label:<10}", " " * 12)]
-    lines.append(Line("  chain"))
+    lines.append(Line("  chain" if device.key is None else "  chain     none: it is known by a public key"))
     for number, certificate in enumerate(device.chain):
         lines += [Line(text) for text in wrap(certificate.label, f"    {number}  ", " " * 7)]
         lines.append(Line(f"       {certificate.fingerprint}"))
@@ -73,7 +73,8 @@ def enrolled_report(device: EnrolledDevice, pin_reason: str) -> list[Line]:
     """What an enrolment has fixed, and what to do next."""
     lines = [Line(text) for text in wrap(pin_reason, f"  pin       {device.pin.kind.value}: ", " " * 12)]
     lines.append(Line(f"            {device.pin.value}"))
-    lines += [Line(text) for text in wrap(f"{device.root_name} {device.root_fingerprint}", "  root      ", " " * 12)]
+    root = "none, and no certificates" if device.key is not None else f"{device.root_name} {device.root_fingerprint}"
+    lines += [Line(text) for text in wrap(root, "  root      ", " " * 12)]
     if device.identity:
         lines += [Line(text) for text in wrap(device.identity.san_string(), "  identity  ", " " * 12)]
     if device.measurements:
@@ -90,7 +91,7 @@ def device_data(device: EnrolledDevice) -> dict[str, object]:
         "address": device.address,
         "enrolled_at": device.enrolled_at,
         "pin": {"kind": device.pin.kind, "sha256": device.pin.value},
-        "root": {"name": device.root_name, "sha256": device.root_fingerprint},
+        "root": {"name": device.root_name, "sha256": device.root_fingerprint} if device.key is None else None,
         "identity": device.identity.san_string() if device.identity else None,
         "slot": device.slot,
         "negotiated": _negotiated_data(device.at_enrolment),

@@ -19,6 +19,7 @@ from cmakeys.x509.tcb import ChainTcb
 
 PROOF_TONES = {
     Proof.TRUSTED: Tone.GOOD,
+    Proof.KEY: Tone.WARNING,
     Proof.SIGNED: Tone.WARNING,
     Proof.BROKEN: Tone.BAD,
     Proof.UNSIGNED: Tone.WARNING,

@@ -73,6 +73,7 @@ def _facts(name: str, verdict: Verdict) -> list[tuple[str, str]]:
         ("protocol", negotiated),
         ("root", root),
         ("leaf", verdict.leaf_fingerprint or ""),
+        ("key", verdict.key_fingerprint or ""),
     )
     return [(label, value) for label, value in facts if value]
 

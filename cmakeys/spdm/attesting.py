@@ -3,6 +3,9 @@
     connect → digests → certificates → CHALLENGE (→ who we are) → measurements
                                                                  └ or KEY_EXCHANGE → measurements → END_SESSION
 
+A device that is known by a provisioned public key has nothing to be read: it is challenged at once, in the slot number
+that stands for the key.
+
 The proof of possession comes before the session, so that a device which can make none is judged all the same.
 """
 
@@ -17,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from cmakeys.spdm import agreement
 from cmakeys.spdm.agreement import Agreement
-from cmakeys.spdm.algorithms import Dhe, Kem
+from cmakeys.spdm.algorithms import Dhe, Kem, algorithm_name
+from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY
 from cmakeys.spdm.codes import Capability, KeyUsage, MutualAuthentication
 from cmakeys.spdm.connection import Exchange
 from cmakeys.spdm.effects import DeviceRefused, DeviceUnavailable, Flow, Resynchronise
@@ -28,7 +32,7 @@ from cmakeys.spdm.messages.challenge import REQUESTS_AUTHENTICATION
 from cmakeys.spdm.requester import MeasurementMode, Plan, Requester
 from cmakeys.spdm.secured import Binding
 from cmakeys.spdm.session import Session
-from cmakeys.spdm.violation import ProtocolViolation
+from cmakeys.spdm.violation import STEP_NEGOTIATION, ProtocolViolation
 
 _SIGNED_OR_NOT = (Capability.MEAS_SIGNED, Capability.MEAS_UNSIGNED)
 
@@ -79,8 +83,16 @@ def _attest_once(
     requester: Requester, plan: Plan, wish: SessionWish | None, identity: Identity | None
 ) -> Flow[tuple[Exchange, ...]]:
     connection = requester.connection
-    yield from requester.connect()
-    slot = 0
+    connection.provisioned = plan.key
+    try:
+        yield from requester.connect()
+    except (DeviceRefused, ProtocolViolation) as problem:
+        if plan.key is not None and connection.has(Capability.PUB_KEY_ID):
+            names = " and ".join(algorithm_name(algorithm) for algorithm in plan.key.algorithms)
+            problem.hint = f"only {names} was offered, for the public key that was given: is it the key of this device?"
+        raise
+    _check_identity(plan, by_key=connection.has(Capability.PUB_KEY_ID))
+    slot = SLOT_PROVISIONED_KEY if connection.has(Capability.PUB_KEY_ID) else 0
     if connection.has(Capability.CERT):
         digests = yield from requester.digests()
         slot = _choose_slot(plan, digests)
@@ -104,6 +116,23 @@ def _attest_once(
     return (yield from _measure_inside(established.session, plan, slot))
 
 
+def _check_identity(plan: Plan, *, by_key: bool) -> None:
+    """The device is identified in the way that the plan reckons with."""
+    if by_key and plan.slot is not None:
+        raise ProtocolViolation(
+            f"there is no slot {plan.slot}: the device is identified by a provisioned public key",
+            step=STEP_NEGOTIATION,
+            object="CAPABILITIES",
+        )
+    if plan.key is not None and not by_key:
+        raise ProtocolViolation(
+            "a public key was given for it, and the device does not announce that it is identified by one",
+            step=STEP_NEGOTIATION,
+            object="CAPABILITIES",
+            hint="leave out the public key to ask a device for its certificates",
+        )
+
+
 def _choose_slot(plan: Plan, digests: Digests) -> int:
     if plan.slot is None:
         return digests.slots[0]
@@ -120,6 +149,8 @@ def _key_for_session(requester: Requester, slot: int, wish: SessionWish | None) 
     connection = requester.connection
     if wish is None or not connection.has(Capability.KEY_EX) or not connection.requester_flags & Capability.KEY_EX:
         return None
+    if slot == SLOT_PROVISIONED_KEY:
+        return connection.provisioned.public_key if connection.provisioned is not None else None
     info = connection.digests.info_of(slot) if connection.digests else None
     if info is not None and not info.key_usage & KeyUsage.KEY_EXCHANGE:
         return None

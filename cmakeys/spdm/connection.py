@@ -25,7 +25,7 @@ from cmakeys.spdm.algorithms import (
     OpaqueFormat,
     PqcAsym,
 )
-from cmakeys.spdm.challenging import check_answer
+from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY, check_answer
 from cmakeys.spdm.codes import Capability, ErrorCode, RequestCode, ResponseCode, Version
 from cmakeys.spdm.inventory import FurtherAnswer, Inventory
 from cmakeys.spdm.measuring import check_block, check_operation
@@ -42,6 +42,7 @@ from cmakeys.spdm.messages.header import Layout, peek_version
 from cmakeys.spdm.messages.measurements import GetMeasurements, MeasurementBlock, Measurements
 from cmakeys.spdm.messages.negotiation import Algorithms, NegotiateAlgorithms
 from cmakeys.spdm.messages.version import VersionResponse
+from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.spdm.repeated import pull_again
 from cmakeys.spdm.requests import REQUEST_CODECS
 from cmakeys.spdm.rules import MEAS, BadSelection, capabilities_fault, check_selection
@@ -113,6 +114,7 @@ class Connection:
         self.state = State.NOT_STARTED
         self.exchanges: list[Exchange] = []
         self._known_chains = dict(known_chains or {})
+        self.provisioned: ProvisionedKey | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -153,6 +155,14 @@ class Connection:
     def chunking(self) -> bool:
         """Both sides may chunk."""
         return self.has(Capability.CHUNK) and bool(self.requester_flags & Capability.CHUNK)
+
+    def identity_hash(self, slot: int) -> bytes | None:
+        """The hash of the chain that was read from a slot, or of the public key that was provisioned in its place."""
+        if slot == SLOT_PROVISIONED_KEY:
+            identity = self.provisioned.info if self.provisioned is not None else None
+        else:
+            identity = self.chains.get(slot)
+        return self.hash.digest(identity) if identity is not None and self.hash is not None else None
 
     def large_chains(self) -> bool:
         """The 1.4 large form of GET_CERTIFICATE is in use."""
@@ -347,12 +357,11 @@ class Connection:
         asked = pull_again(Challenge.pull, Reader(request, "CHALLENGE"))
         has_summary = self.has(MEAS) and asked.summary_hash != 0
         answer = ChallengeAuth.pull(reader, self.layout, has_summary=has_summary)
-        chain = self.chains.get(asked.slot)
         check_answer(
             asked,
             answer,
             mutual=bool(self.requester_flags & Capability.MUT_AUTH) and self.has(Capability.MUT_AUTH),
-            chain_hash=self.hash.digest(chain) if chain is not None and self.hash is not None else None,
+            chain_hash=self.identity_hash(asked.slot),
             info=self.digests.info_of(asked.slot) if self.digests else None,
         )
         self._check_opaque(RequestCode.CHALLENGE, answer.opaque)

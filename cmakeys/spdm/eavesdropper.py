@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from cmakeys.errors import EvidenceProblem
 from cmakeys.spdm.agreement import EXCHANGE_SIZES
 from cmakeys.spdm.algorithms import SIGNATURE_SIZES
-from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY
 from cmakeys.spdm.codes import Capability, RequestCode, ResponseCode, SummaryHash
 from cmakeys.spdm.connection import Connection, Exchange
 from cmakeys.spdm.messages.certificates import CertificateResponse, Digests
@@ -202,10 +201,10 @@ class Eavesdropper:
         return function.digest(octets)
 
     def _chain_hash(self, slot: int) -> bytes:
-        chain = self.connection.chains.get(slot)
-        if slot == SLOT_PROVISIONED_KEY or chain is None:
+        identity = self.connection.identity_hash(slot)
+        if identity is None:
             raise WireError(f"the chain of slot {slot} was not read in this recording", object="KEY_EXCHANGE")
-        return self._digest(chain)
+        return identity
 
     def _summarised(self, kind: int) -> bool:
         return kind != SummaryHash.NONE and self.connection.has(MEAS)

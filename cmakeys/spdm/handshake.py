@@ -223,7 +223,7 @@ def _channel(
 def exchange_statement(connection: Connection, exchange: Exchange) -> Statement:
     """What a responder signed in KEY_EXCHANGE_RSP, for whoever judges a saved conversation as far as this exchange.
 
-    Raises `ProtocolViolation` for one that says nothing, as with a key that was provisioned out of band.
+    Raises `ProtocolViolation` for one that says nothing, as with a provisioned key that nobody gave.
     """
     terms = Terms.of(connection)
     code = RequestCode.KEY_EXCHANGE
@@ -232,10 +232,11 @@ def exchange_statement(connection: Connection, exchange: Exchange) -> Statement:
     reader = Reader(exchange.request, code.name)
     size = EXCHANGE_SIZES[terms.agreement].request
     asked = decoded(code, lambda: KeyExchange.pull(reader, size))
-    chain = connection.chains.get(asked.slot)
-    if chain is None:
-        raise violation(code, f"the chain of slot {asked.slot} was not read before")
-    start = connection.transcript.vca + _digests(connection) + BASE_HASH_FUNCTIONS[terms.base_hash].digest(chain)
+    identity = connection.identity_hash(asked.slot)
+    if identity is None:
+        what = "public key is not known" if asked.slot == SLOT_PROVISIONED_KEY else "chain was not read before"
+        raise violation(code, f"slot {asked.slot}: its {what}")
+    start = connection.transcript.vca + _digests(connection) + identity
     return _said(connection, terms, terms.agreement, start, exchange)[0]
 
 

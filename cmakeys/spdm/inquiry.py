@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cmakeys.errors import EvidenceProblem
+from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY_SHORT
 from cmakeys.spdm.codes import NONCE_LENGTH, Capability, RequestCode, Version
 from cmakeys.spdm.effects import Flow
 from cmakeys.spdm.inventory import SINCE
@@ -81,7 +82,7 @@ def endpoint_info(requester: Requester, slot: int = 0, *, signed: bool = True) -
 
     def build() -> bytes:
         nonce = requester.entropy(NONCE_LENGTH) if signed else b""
-        return GetEndpointInfo(version, slot if signed else 0, nonce).push()
+        return GetEndpointInfo(version, slot & SLOT_PROVISIONED_KEY_SHORT if signed else 0, nonce).push()
 
     answer = yield from requester.delivery.ask(code, build)
     assert isinstance(answer, EndpointInfo)  # noqa: S101 (as above)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY_SHORT
 from cmakeys.spdm.codes import (
     CONTEXT_LENGTH,
     NONCE_LENGTH,
@@ -32,6 +33,7 @@ from cmakeys.spdm.messages.challenge import Challenge, ChallengeAuth
 from cmakeys.spdm.messages.measurements import RAW_REQUESTED, SIGNATURE_REQUESTED, GetMeasurements, Measurements
 from cmakeys.spdm.messages.version import GetVersion
 from cmakeys.spdm.offer import Offer
+from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.spdm.violation import STEP_NEGOTIATION, STEP_OF_REQUEST, ProtocolViolation
 
 _TOO_MUCH_AT_ONCE = frozenset({ErrorCode.RESPONSE_TOO_LARGE, ErrorCode.UNSPECIFIED})
@@ -51,7 +53,7 @@ class Plan:
     """What one attestation asks of a device.
 
     `slots` are the slots whose chains are read, None for all provisioned ones; `slot` is the one that must prove
-    possession, None for the lowest provisioned.
+    possession, None for the lowest provisioned. `key` is the public key of a device that shows no certificates.
     """
 
     slots: frozenset[int] | None = None
@@ -59,6 +61,7 @@ class Plan:
     summary: SummaryHash = SummaryHash.NONE
     measurements: MeasurementMode = MeasurementMode.ALL
     raw: bool = False
+    key: ProvisionedKey | None = None
 
 
 class Requester:
@@ -190,7 +193,8 @@ class Requester:
 
         def build() -> bytes:
             nonce = self.entropy(NONCE_LENGTH) if signed else b""
-            return GetMeasurements(self._version, attributes, operation, nonce, slot, self._context()).push()
+            short = slot & SLOT_PROVISIONED_KEY_SHORT
+            return GetMeasurements(self._version, attributes, operation, nonce, short, self._context()).push()
 
         answer = yield from self.delivery.ask(RequestCode.GET_MEASUREMENTS, build)
         assert isinstance(answer, Measurements)  # noqa: S101 (as above)

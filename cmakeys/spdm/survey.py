@@ -22,6 +22,7 @@ from cmakeys.spdm.algorithms import (
     MeasurementHash,
     PqcAsym,
 )
+from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY
 from cmakeys.spdm.codes import Capability, Version
 from cmakeys.spdm.connection import Connection
 from cmakeys.spdm.effects import DeviceRefused, Flow, Limits, Resynchronise
@@ -179,6 +180,8 @@ class Surveyor:
         survey = self.survey
         signed = requester.connection.has(Capability.EP_INFO_SIGNED)
         slot = survey.slots[0].slot if survey.slots else 0
+        if requester.connection.has(Capability.PUB_KEY_ID):
+            slot = SLOT_PROVISIONED_KEY
         survey.log = yield from self._noting("measurement log", inquiry.extension_log(requester), requester)
         endpoint = inquiry.endpoint_info(requester, slot, signed=signed)
         survey.endpoint = yield from self._noting("endpoint information", endpoint, requester)

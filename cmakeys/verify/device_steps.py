@@ -16,7 +16,7 @@ from cmakeys.verify.negotiation import Negotiation
 from cmakeys.verify.verdict import Step
 from cmakeys.x509.certificate import CertificateProblem
 from cmakeys.x509.identity import LeafNames, PciIdentity, all_match, differs_only_in_case, leaf_names
-from cmakeys.x509.pin import PinKind, compute_pin
+from cmakeys.x509.pin import Pin, PinKind, compute_pin
 
 CONTENT_CHANGED = 1
 """The value of MEASUREMENTS' "content changed" bits that says so."""
@@ -127,10 +127,12 @@ def _rule_hint(root: Root) -> str:
 
 
 def step_10(case: Case) -> Step:
-    """The chain has the pin that the enrolment chose."""
+    """The chain has the pin that the enrolment chose, or the device signed with the key that it was enrolled with."""
     if case.enrolment is None:
         return not_checked(10, "the device is not enrolled")
     pin = case.enrolment.pin
+    if case.facts.by_key:
+        return _provisioned_key(case, pin)
     if pin.kind is PinKind.ROOT and case.root is None:
         return not_checked(10, "step 4 failed")
     try:
@@ -146,11 +148,27 @@ def step_10(case: Case) -> Step:
     )
 
 
+def _provisioned_key(case: Case, pin: Pin) -> Step:
+    key = case.facts.key
+    if key is None:
+        return not_checked(10, "the public key of the device is not known")
+    if pin != Pin(PinKind.PUBLIC_KEY, key.fingerprint):
+        return failed(
+            10,
+            f"judged was by the public key {key.fingerprint[:16]}…, enrolled was {pin.kind.value} {pin.value[:16]}…",
+            _PIN_HINTS[PinKind.PUBLIC_KEY],
+        )
+    if not case.proofs.any_holds(case.facts):
+        return not_checked(10, "nothing was signed with the public key that was enrolled")
+    return passed(10, f"{pin.kind.value} pin {pin.value[:16]}… as enrolled")
+
+
 _PIN_HINTS = {
     PinKind.ROOT: "the device belongs to another vendor's root now; if that is intended, enrol it again",
     PinKind.DEVICE_CERTIFICATE: "another device answers here; if it was replaced on purpose, enrol it again",
     PinKind.LEAF: "a firmware update changes the leaf of many devices; after one, enrol it again, best by device-cert",
     PinKind.CHAIN: "any change of the chain does this, also a firmware update; after one, enrol it again",
+    PinKind.PUBLIC_KEY: "another device answers here; if it was replaced on purpose, enrol it again with its key",
 }
 
 
@@ -171,14 +189,24 @@ def step_11(case: Case) -> Step:
     if problem:
         return failed(11, *problem)
     nonce = "the expected nonce" if case.expected_nonce is not None else "its requester's nonce"
-    return passed(11, f"CHALLENGE_AUTH over {nonce} is signed with the leaf's {algorithm_name(statement.asym)} key")
+    by_whom = f"{_holder(case)} {algorithm_name(statement.asym)} key"
+    return passed(11, f"CHALLENGE_AUTH over {nonce} is signed with {by_whom}{_which(case)}")
 
 
 def _session_opened(case: Case, statement: Statement, error: EvidenceProblem | None) -> Step:
     problem = _nonce_problem(case, statement) or _signature_problem(error)
     if problem:
         return failed(11, *problem)
-    return passed(11, f"KEY_EXCHANGE_RSP is signed with the leaf's {algorithm_name(statement.asym)} key")
+    by_whom = f"{_holder(case)} {algorithm_name(statement.asym)} key"
+    return passed(11, f"KEY_EXCHANGE_RSP is signed with {by_whom}{_which(case)}")
+
+
+def _holder(case: Case) -> str:
+    return "the provisioned" if case.facts.by_key else "the leaf's"
+
+
+def _which(case: Case) -> str:
+    return f", sha256 {case.facts.key.fingerprint[:16]}…" if case.facts.key is not None else ""
 
 
 def _nonce_problem(case: Case, statement: Statement) -> tuple[str, str] | None:
@@ -222,7 +250,7 @@ def step_12(case: Case) -> Step:
             "the device is being updated or configured, or it lies; check again later",
         )
     came = "; they came over a session" if facts.sessions else ""
-    return passed(12, f"{indices} measurements are signed with the leaf's key{came}")
+    return passed(12, f"{indices} measurements are signed with {_holder(case)} key{came}")
 
 
 def _unfit_session(case: Case) -> tuple[str, str] | None:
@@ -235,5 +263,5 @@ def _unfit_session(case: Case) -> tuple[str, str] | None:
         )
     for error in case.proofs.sessions:
         if error is not None:
-            return (f"the session was not opened by the leaf's key: {error}", error.hint)
+            return (f"the session was not opened by {_holder(case)} key: {error}", error.hint)
     return None

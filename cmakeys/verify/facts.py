@@ -12,6 +12,7 @@ from cmakeys.spdm.algorithms import HashFunction
 from cmakeys.spdm.codes import Version
 from cmakeys.spdm.connection import SignedMeasurements
 from cmakeys.spdm.messages.measurements import MeasurementBlock
+from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.spdm.signing import Statement
 from cmakeys.verify.negotiation import Negotiation
 from cmakeys.x509.certificate import Certificate
@@ -32,6 +33,9 @@ class Facts:
 
     `unsupported` says why the device does not do CMA-SPDM; empty when it does. `negotiated` is false for evidence that
     shows version and algorithms without the negotiation that led to them; `offered_versions` are the device's.
+    With `by_key` the device shows no certificates and is known by a public key that was provisioned beforehand; `key`
+    is that key where somebody brought it, and never comes from the evidence. `key_hash` is what the device says that
+    it hashes to, empty where it was not challenged.
     `provisioned` are the slots in which the device says that it has a chain; empty when it was not asked.
     `slot` is the slot whose chain is judged; `certificates` are that chain in SPDM order, empty with `chain_problem`
     when it cannot be read and with `no_chain` when there is none. `root_hash` is the RootHash of its structure and
@@ -47,6 +51,9 @@ class Facts:
     negotiation: Negotiation | None = None
     offered_versions: frozenset[Version] = frozenset()
     slot: int | None = None
+    by_key: bool = False
+    key: ProvisionedKey | None = None
+    key_hash: bytes = b""
     other_slots: tuple[int, ...] = ()
     provisioned: tuple[int, ...] = ()
     certificates: tuple[Certificate, ...] = ()

@@ -60,6 +60,12 @@ ALL_STEPS = frozenset(range(1, 15))
 INDISPENSABLE_STEPS = frozenset({2, 3, 4})
 """Steps that must pass whatever the policy says; beside them, 11 or 12 must."""
 
+STEPS_OF_CERTIFICATES = INDISPENSABLE_STEPS | {5, 6, 8}
+"""Steps that have nothing to look at where a device is known by a provisioned public key, and are then not required.
+
+Revocation and the leaf's name are not among them: whoever requires those steps wants no device without.
+"""
+
 NEVER_ADVISORY_STEPS = INDISPENSABLE_STEPS | {1, 11, 12}
 """Steps whose failure means that the evidence is forged or unusable, so that it always rejects."""
 

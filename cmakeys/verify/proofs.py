@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cmakeys.errors import EvidenceProblem
+from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.spdm.signing import SignatureProblem, Statement, verify_statement
 from cmakeys.verify.facts import Facts
 from cmakeys.x509.certificate import Certificate, CertificateProblem
@@ -28,22 +29,31 @@ class Proofs:
     measurements: tuple[EvidenceProblem | None, ...]
     sessions: tuple[EvidenceProblem | None, ...] = ()
 
+    def any_holds(self, facts: Facts) -> bool:
+        """Whether anything that the device said is signed with its key."""
+        challenges = (self.challenge,) if facts.challenge is not None else ()
+        return None in (*challenges, *self.measurements, *self.sessions)
+
 
 def prove(facts: Facts) -> Proofs:
-    """Check the chain's signatures, which are remembered (`x509.known`), and the device's own by its leaf's key."""
+    """Check the chain's signatures, which are remembered (`x509.known`), and the device's own by its key.
+
+    That is the leaf's, or the provisioned one of a device without certificates.
+    """
     check_signatures(facts.certificates)
+    holder = facts.key if facts.by_key else facts.leaf
     return Proofs(
-        _problem(facts.challenge, facts.leaf) if facts.challenge is not None else None,
-        tuple(_problem(series.statement, facts.leaf) for series in facts.measurements),
-        tuple(_problem(statement, facts.leaf) for statement in facts.sessions),
+        _problem(facts.challenge, holder) if facts.challenge is not None else None,
+        tuple(_problem(series.statement, holder) for series in facts.measurements),
+        tuple(_problem(statement, holder) for statement in facts.sessions),
     )
 
 
-def _problem(statement: Statement, leaf: Certificate | None) -> EvidenceProblem | None:
-    if leaf is None:
-        return CertificateProblem("there is no certificate to check the signature by", object=statement.context.value)
+def _problem(statement: Statement, holder: Certificate | ProvisionedKey | None) -> EvidenceProblem | None:
+    if holder is None:
+        return CertificateProblem("there is no key to check the signature by", object=statement.context.value)
     try:
-        verify_statement(statement, leaf.public_key)
+        verify_statement(statement, holder.public_key)
     except (SignatureProblem, CertificateProblem) as error:
         return error
     return None

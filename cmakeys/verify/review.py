@@ -21,10 +21,12 @@ from cmakeys.spdm.algorithms import (
     PqcAsym,
     algorithm_name,
 )
+from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY, SLOT_PROVISIONED_KEY_SHORT
 from cmakeys.spdm.codes import Capability, CertificateModel, ErrorCode, RequestCode
 from cmakeys.spdm.connection import REQUESTS, Connection, Exchange, SignedMeasurements
 from cmakeys.spdm.handshake import exchange_statement
 from cmakeys.spdm.messages.error import ErrorResponse
+from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.spdm.signing import Statement
 from cmakeys.spdm.slots import MAX_CHAIN_SIZE, MAX_LARGE_CHAIN_SIZE
 from cmakeys.spdm.states import State
@@ -43,12 +45,15 @@ _SET_UP = tuple(
 _EMPTY = Evidence("", EvidenceKind.CONVERSATION, datetime(1970, 1, 1, tzinfo=UTC))
 _NO_SUCH_REQUEST = frozenset({ErrorCode.UNSUPPORTED_REQUEST, ErrorCode.INVALID_REQUEST})
 
+_BY_KEY = "the device is identified by a provisioned public key, which was not given, and shows no certificates"
+_NO_CERTIFICATES = "no certificates, but a provisioned key"
 
-def review(evidence: Evidence) -> Facts:
-    """The facts of any evidence."""
+
+def review(evidence: Evidence, key: ProvisionedKey | None = None) -> Facts:
+    """The facts of any evidence; `key` is the public key of a device that shows no certificates, where it is known."""
     if evidence.kind is EvidenceKind.SIGNED_REPORT:
         return review_report(evidence)
-    replay = _Replay(evidence)
+    replay = _Replay(evidence, key)
     for exchange in replay.begin():
         if replay.violation is not None:
             break
@@ -76,10 +81,12 @@ def _settled(exchanges: tuple[Exchange, ...]) -> tuple[Connection, str] | None:
 class _Replay:
     """One conversation being run again; only the last connection in it counts."""
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: Evidence, key: ProvisionedKey | None = None) -> None:
         self.evidence = evidence
+        self._key = key
         self._known = _known_chains(evidence.chains)
         self.connection = Connection(self._known)
+        self.connection.provisioned = key
         self.violation: Violation | None = None
         self.unsupported = ""
         self.challenges: dict[int, Statement] = {}
@@ -88,6 +95,7 @@ class _Replay:
         self.inside: dict[int, Connection] = {}
         self.sessions: dict[int, Statement] = {}
         self.measured_inside: set[int] = set()
+        self.key_hash = b""
 
     def begin(self) -> tuple[Exchange, ...]:
         """Take the set-up of the connection, which devices of one model have in common; the exchanges after it."""
@@ -97,6 +105,7 @@ class _Replay:
             return exchanges
         connection, self.unsupported = settled
         self.connection = connection.again(self._known)
+        self.connection.provisioned = self._key
         return exchanges[len(_SET_UP) :]
 
     def take(self, exchange: Exchange) -> None:
@@ -146,7 +155,7 @@ class _Replay:
 
     def _take_inside(self, view: Connection, session: int) -> None:
         if view.measurements is not None:
-            slot = view.measurements.statement.slot or 0
+            slot = _whole(view.measurements.statement.slot)
             series = self.measurements.setdefault(slot, [])
             if view.measurements not in series:
                 series.append(view.measurements)
@@ -160,6 +169,7 @@ class _Replay:
         self.challenges.clear()
         self.measurements.clear()
         self.errors.clear()
+        self.key_hash = b""
 
     def _take_error(self, code: RequestCode, error: ErrorResponse) -> None:
         self.errors[code] = error.name
@@ -170,6 +180,9 @@ class _Replay:
         connection = self.connection
         self.errors.pop(code, None)
         if code == RequestCode.GET_CAPABILITIES:
+            if connection.has(Capability.PUB_KEY_ID):
+                self.unsupported = _BY_KEY
+                return
             missing = [flag.name or "" for flag in (Capability.CERT, Capability.CHAL) if not connection.has(flag)]
             if missing:
                 self.unsupported = f"the device announces no {' and no '.join(missing)} capability, which CMA needs"
@@ -180,8 +193,10 @@ class _Replay:
                 connection.slots.adopt(slot)
         elif code == RequestCode.CHALLENGE and connection.challenge is not None:
             self.challenges[connection.challenge.slot or 0] = connection.challenge
+            if connection.challenge.slot == SLOT_PROVISIONED_KEY and connection.hash is not None:
+                self.key_hash = connection.exchanges[-1].response[4 : 4 + connection.hash.size]
         elif code == RequestCode.GET_MEASUREMENTS and connection.measurements is not None:
-            series = self.measurements.setdefault(connection.measurements.statement.slot or 0, [])
+            series = self.measurements.setdefault(_whole(connection.measurements.statement.slot), [])
             if connection.measurements not in series:
                 series.append(connection.measurements)
 
@@ -191,16 +206,20 @@ class _Replay:
         violation = self.violation or self._ended() or self._refused()
         slots = (*sorted(self.challenges), *sorted(self.measurements), *sorted(connection.chains))
         slot = slots[0] if slots else None
-        chain = connection.chains.get(slot) if slot is not None else None
+        by_key = connection.has(Capability.PUB_KEY_ID)
+        chain = connection.chains.get(slot) if slot is not None and not by_key else None
         parsed, problem = self._parse(slot, chain) if chain is not None else (None, "")
         return Facts(
             violation=violation,
-            unsupported=self.unsupported if self.violation is None else "",
+            unsupported=self.unsupported if self.violation is None and not (by_key and self._key) else "",
             negotiated=connection.asym is not None,
             negotiation=self._negotiation(),
             offered_versions=connection.offered_versions,
-            slot=slot,
+            slot=None if slot == SLOT_PROVISIONED_KEY else slot,
             other_slots=tuple(sorted(set(connection.chains) - {slot})),
+            by_key=by_key,
+            key=self._key if by_key else None,
+            key_hash=self.key_hash if by_key else b"",
             provisioned=tuple(sorted(connection.digests.slots)) if connection.digests is not None else (),
             certificates=parsed.certificates if parsed else (),
             chain_problem=problem,
@@ -253,6 +272,8 @@ class _Replay:
             return None, str(problem)
 
     def _no_chain(self, slot: int | None) -> str:
+        if self.connection.has(Capability.PUB_KEY_ID):
+            return _NO_CERTIFICATES
         if slot is not None:
             return f"the conversation does not contain the chain of slot {slot}"
         return "the conversation contains no certificate chain"
@@ -274,6 +295,11 @@ class _Replay:
             others = ", ".join(map(str, sorted(self.measurements)))
             return f"the measurements were signed for slot {others}, the chain of slot {slot} is judged"
         return "no signed measurements were asked for"
+
+
+def _whole(slot: int | None) -> int:
+    """The number of a slot, where a provisioned key may have been named by four bits of it."""
+    return SLOT_PROVISIONED_KEY if slot == SLOT_PROVISIONED_KEY_SHORT else slot or 0
 
 
 def _beyond_this_program(connection: Connection) -> Violation | None:

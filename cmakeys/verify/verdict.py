@@ -124,8 +124,9 @@ class Verdict:
     """The result of verifying one piece of evidence.
 
     `steps` are always all fourteen. `root` and `root_fingerprint` name the trusted root that the chain ends in, `slot`,
-    `version` and `algorithm` what the device proved its possession with, `leaf_fingerprint` the leaf's certificate;
-    each is None where it is not known. `evidence_digest` identifies the evidence, `rootset_digest` the roots it was
+    `version` and `algorithm` what the device proved its possession with, `leaf_fingerprint` the leaf's certificate, and
+    `key_fingerprint` the provisioned public key by which a device without certificates was judged; each is None where
+    it is not known. `evidence_digest` identifies the evidence, `rootset_digest` the roots it was
     held against. `checked_at` is an aware time.
     """
 
@@ -142,6 +143,7 @@ class Verdict:
     version: str | None = None
     algorithm: str | None = None
     leaf_fingerprint: str | None = None
+    key_fingerprint: str | None = None
 
     def __post_init__(self) -> None:
         if tuple(step.number for step in self.steps) != tuple(STEP_TITLES):
@@ -177,6 +179,7 @@ class Verdict:
             "version": self.version,
             "algorithm": self.algorithm,
             "leaf_fingerprint": self.leaf_fingerprint,
+            "key_fingerprint": self.key_fingerprint,
             "evidence_digest": self.evidence_digest,
             "rootset_digest": self.rootset_digest,
             "steps": [step.to_json() for step in self.steps],
@@ -206,6 +209,7 @@ class Verdict:
             version=fields.optional_text("version"),
             algorithm=fields.optional_text("algorithm"),
             leaf_fingerprint=fields.optional_text("leaf_fingerprint"),
+            key_fingerprint=fields.optional_text("key_fingerprint") if fields.has("key_fingerprint") else None,
         )
         fields.finish()
         return verdict

@@ -10,6 +10,9 @@ This is the only place where steps become an outcome. The rules:
 * Evidence whose collection was cut short is `unreachable` and judged no further: a device must not fail a step because
   a cable did. A device that does not do CMA-SPDM is `unsupported`, unless it is enrolled: then it did once, and saying
   no more is a downgrade to nothing.
+* A device that is known by a provisioned public key has no certificates: nothing about them is checked, and nothing of
+  that kind required. The key takes the place of the anchor, so it must come from whoever asks. A device that changes
+  between certificates and such a key is rejected at step 1.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from cmakeys.verify.clock import Recorded, clock_fault
 from cmakeys.verify.enrolment import Enrolment
 from cmakeys.verify.facts import Facts
 from cmakeys.verify.kernelview import KernelView
-from cmakeys.verify.policy import INDISPENSABLE_STEPS, Policy
+from cmakeys.verify.policy import INDISPENSABLE_STEPS, STEPS_OF_CERTIFICATES, Policy
 from cmakeys.verify.proofs import Proofs, prove
 from cmakeys.verify.reference import ReferenceValues
 from cmakeys.verify.review import review
@@ -61,7 +64,13 @@ about their form, so that a chain with one odd extension is still shown to be si
 BROKEN_PROTOCOL = "the device breaks SPDM, or its answers were changed on the way; save the evidence for its vendor"
 """What to do about a violation that brings no hint of its own."""
 
+GIVE_THE_KEY = "get its public key from whoever provisioned it, and give it: --public-key FILE"
+"""What to do about a device without certificates."""
+
 _NEED_CERTIFICATES = frozenset({3})
+_OF_ANY_KEY = frozenset({10, 11, 12})
+"""Steps that need no certificate where the device's key is known without one."""
+
 _GOOD = (StepOutcome.PASSED, StepOutcome.WARNED)
 
 
@@ -89,7 +98,7 @@ def verify(
     OCSP response at hand, `kernel` what kernels say of this chain. Never raises for anything that is in the evidence.
     """
     policy = policy or Policy()
-    facts = facts or review(evidence)
+    facts = facts or review(evidence, enrolment.key if enrolment else None)
     identity = evidence.identity or (enrolment.identity if enrolment else None)
     root = anchor_root(facts, rootset, policy, None if clock_fault(now, recorded) else now, identity)
     nonce = expected_nonce if expected_nonce is not None else evidence.expected_nonce
@@ -112,7 +121,8 @@ def verify(
         reason = f"could not find out: {evidence.ending.message}"
         return _verdict(case, Outcome.UNREACHABLE, _none_checked(reason, evidence.ending.hint), reason)
     if facts.unsupported and enrolment is None:
-        return _verdict(case, Outcome.UNSUPPORTED, _none_checked(facts.unsupported), facts.unsupported)
+        steps = _none_checked(facts.unsupported, GIVE_THE_KEY if facts.by_key else "")
+        return _verdict(case, Outcome.UNSUPPORTED, steps, facts.unsupported)
     steps = _run(case)
     outcome, summary = _conclude(case, steps)
     return _verdict(case, outcome, steps, summary)
@@ -136,6 +146,11 @@ def _run(case: Case) -> tuple[Step, ...]:
 def _forced(case: Case, number: int) -> Step | None:
     """A failure that is known before the step runs."""
     violation = case.facts.violation
+    other = _identified_otherwise(case) if number == 1 else ""
+    if other:
+        return failed(
+            1, other, "another device answers here, or its firmware was changed; if on purpose, enrol it again"
+        )
     if violation is not None and violation.step == number:
         return failed(number, violation.message, violation.hint or BROKEN_PROTOCOL)
     if number == 1 and case.facts.unsupported and case.enrolment is not None:
@@ -147,13 +162,25 @@ def _forced(case: Case, number: int) -> Step | None:
     return None
 
 
+def _identified_otherwise(case: Case) -> str:
+    """How a device is identified in another way than when it was enrolled, in words; empty when it is not."""
+    enrolment, facts = case.enrolment, case.facts
+    if enrolment is None:
+        return ""
+    if enrolment.key is None and facts.by_key:
+        return "it was enrolled with certificates, and says now that it is identified by a provisioned public key"
+    if enrolment.key is not None and not facts.by_key and (facts.negotiated or facts.certificates):
+        return "it was enrolled with a provisioned public key, and does not say any more that it is identified by one"
+    return ""
+
+
 def _blocked(case: Case, number: int, done: Mapping[int, Step]) -> Step | None:
     """Why the step cannot run: a step it needs did not pass, or an earlier one ended the conversation."""
     if number in _NEED_CERTIFICATES and not case.facts.certificates:
         return not_checked(number, _why_not(done[2]))
-    needed = NEEDS.get(number)
+    needed = None if case.facts.key is not None and number in _OF_ANY_KEY else NEEDS.get(number)
     if number == 13 and not case.facts.measurements and case.facts.violation is None:
-        needed = 3  # that nothing was measured is a difference too
+        needed = 3 if case.facts.key is None else 11  # that nothing was measured is a difference too
     if needed is not None and done[needed].outcome not in _GOOD:
         return not_checked(number, _why_not(done[needed]))
     if number == 2 and not case.facts.certificates and done[1].outcome is StepOutcome.FAILED:
@@ -185,18 +212,23 @@ def _conclude(case: Case, steps: tuple[Step, ...]) -> tuple[Outcome, str]:
         return Outcome.REJECTED, f"step {first.number}, {first.title}: {first.reason}{more}"
     blind = [step for step in steps if step.number in (6, 7) and case.clock_fault and step.reason == case.clock_fault]
     required = (policy.required_steps(case.evidence.kind) | INDISPENSABLE_STEPS) - {step.number for step in blind}
+    if case.facts.key is not None:
+        required -= STEPS_OF_CERTIFICATES
     skipped = [step for step in steps if step.number in required and step.outcome not in _GOOD]
     if skipped:
         first = skipped[0]
         return Outcome.REJECTED, f"step {first.number}, {first.title}, is required but was not checked: {first.reason}"
     if not any(steps[number - 1].outcome in _GOOD for number in (11, 12)):
-        return Outcome.REJECTED, "nothing proves that the device holds the leaf's key (steps 11 and 12)"
+        whose = "the leaf's" if case.facts.key is None else "the provisioned"
+        return Outcome.REJECTED, f"nothing proves that the device holds {whose} key (steps 11 and 12)"
     remarks = [step for step in steps if step.outcome is StepOutcome.WARNED] + blind + failures
-    root = case.root.name if case.root else "?"
+    vouched = f"anchored in {case.root.name if case.root else '?'}"
+    if case.facts.key is not None:
+        vouched = f"identified by public key {case.facts.key.fingerprint[:16]}…, without certificates"
     if remarks:
         first = remarks[0]
-        return Outcome.DEGRADED, f"anchored in {root}, but {first.reason} (step {first.number})"
-    return Outcome.TRUSTED, f"anchored in {root}, {case.facts.negotiation}"
+        return Outcome.DEGRADED, f"{vouched}, but {first.reason} (step {first.number})"
+    return Outcome.TRUSTED, f"{vouched}, {case.facts.negotiation}"
 
 
 def _verdict(case: Case, outcome: Outcome, steps: tuple[Step, ...], summary: str) -> Verdict:
@@ -218,4 +250,5 @@ def _verdict(case: Case, outcome: Outcome, steps: tuple[Step, ...], summary: str
         version=str(negotiation.version) if negotiation else None,
         algorithm=algorithm_name(asym) if asym is not None else None,
         leaf_fingerprint=facts.leaf.fingerprint if facts.leaf else None,
+        key_fingerprint=facts.key.fingerprint if facts.key else None,
     )

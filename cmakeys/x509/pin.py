@@ -1,4 +1,4 @@
-"""What a device is recognised by: one of four pins, each the SHA-256 of something in its certificate chain.
+"""What a device is recognised by: one of five pins, four of them the SHA-256 of something in its certificate chain.
 
 The choice matters because chains differ in what a firmware update changes. With alias certificates (DSP0274 §10.6.1)
 the device signs a new leaf for every firmware, sometimes at every boot: a pin on the leaf then breaks at the next
@@ -23,13 +23,15 @@ class PinKind(Enum):
     """What the SHA-256 of a pin is taken over.
 
     `root`: DER of the anchor. `device-cert`: SubjectPublicKeyInfo of the device's own certificate. `leaf`: DER of the
-    leaf. `chain`: the DERs of all certificates, root first.
+    leaf. `chain`: the DERs of all certificates, root first. `public-key`: SubjectPublicKeyInfo of a key that was handed
+    over beforehand, for a device without certificates.
     """
 
     ROOT = "root"
     DEVICE_CERTIFICATE = "device-cert"
     LEAF = "leaf"
     CHAIN = "chain"
+    PUBLIC_KEY = "public-key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ def compute_pin(kind: PinKind, chain: Sequence[Certificate], anchor: Certificate
     """The pin of a kind for a chain, root first.
 
     `anchor` is the trusted root in which the chain ends, where it is known; without one, the first certificate stands
-    for it. Raises `CertificateProblem` for an empty chain or a device key that the library cannot read.
+    for it. Raises `CertificateProblem` for an empty chain or a device key that the library cannot read, and for the
+    pin of a device without certificates, which no chain has.
     """
     if not chain:
         raise CertificateProblem("the chain is empty", object="pin")
@@ -94,3 +97,5 @@ def compute_pin(kind: PinKind, chain: Sequence[Certificate], anchor: Certificate
             return Pin(kind, chain[-1].fingerprint)
         case PinKind.CHAIN:
             return Pin(kind, hashlib.sha256(b"".join(certificate.der for certificate in chain)).hexdigest())
+        case PinKind.PUBLIC_KEY:
+            raise CertificateProblem("a certificate chain has no pin of a provisioned public key", object="pin")

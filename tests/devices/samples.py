@@ -1,17 +1,22 @@
-"""Enrolled devices and checks to fill a register with."""
+"""Enrolled devices and checks to fill a register with, and registers as earlier versions wrote them."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cmakeys.devices.enrolled import CheckRecord, EnrolledDevice, Negotiated
+from cmakeys.devices.register import Register
 from cmakeys.spdm.messages.measurements import MeasurementBlock
 from cmakeys.x509.identity import PciIdentity
 from cmakeys.x509.pin import PinKind, compute_pin
 from tests.devices.chains import alias_chain
 
 ENROLLED_AT = datetime(2040, 1, 2, 3, 4, 5, tzinfo=UTC)
+REGISTER_DUMPS = Path(__file__).parent / "registers"
 NEGOTIATED = Negotiated("1.2", "ECDSA-P384", "SHA-384")
 
 
@@ -38,3 +43,12 @@ def sample(name: str = "gpu0", **changes: object) -> EnrolledDevice:
 def checked(name: str = "gpu0", outcome: str = "trusted", minutes: int = 0, **changes: object) -> CheckRecord:
     record = CheckRecord(name, ENROLLED_AT + timedelta(minutes=minutes), outcome, f"it is {outcome}", "{}")
     return replace(record, **changes)  # type: ignore[arg-type]  # the caller names fields of CheckRecord
+
+
+def older_register(directory: Path, schema: int) -> Register:
+    """A register in the directory as the last program with that schema left it."""
+    register = Register(directory)
+    with closing(sqlite3.connect(register.path)) as connection:
+        connection.executescript((REGISTER_DUMPS / f"schema-{schema}.sql").read_text())
+    register.path.chmod(0o600)
+    return register

@@ -19,7 +19,7 @@ from cmakeys.devices import database
 from cmakeys.devices.database import MIGRATIONS, RegisterDamaged
 from cmakeys.devices.register import Register
 from cmakeys.errors import EnvironmentProblem, Locked, NotPermitted, Refused
-from tests.devices.samples import checked, sample
+from tests.devices.samples import checked, older_register, sample
 
 FURTHER = (("ALTER TABLE device ADD COLUMN colour TEXT", "UPDATE device SET colour = 'grey'"),)
 
@@ -145,20 +145,20 @@ def test_re_enroll_killed_anywhere_leaves_the_old_enrolment_or_the_new(tmp_path:
 def test_a_migration_killed_anywhere_leaves_a_register_that_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    register = Register(tmp_path)
+    register = older_register(tmp_path, 1)
+    enrolled = register.devices()
+    assert [device.name for device in enrolled] == ["gpu0", "nic0"]
 
     def prepare() -> None:
         for path in tmp_path.iterdir():
             path.unlink()
-        with monkeypatch.context() as older:
-            older.setattr(database, "MIGRATIONS", MIGRATIONS[:1])
-            register.enroll(sample())
+        older_register(tmp_path, 1)
 
     monkeypatch.setattr(database, "MIGRATIONS", MIGRATIONS + FURTHER)
-    for _ in points("statement", lambda: register.record([checked()]), prepare):
-        assert register.devices() == (sample(),)
-        register.record([checked(minutes=1)])
-        assert register.latest()["gpu0"] == checked(minutes=1)
+    for _ in points("statement", lambda: register.record([checked(minutes=10)]), prepare):
+        assert register.devices() == enrolled
+        register.record([checked(minutes=11)])
+        assert register.latest()["gpu0"] == checked(minutes=11)
 
 
 # -- migrations --------------------------------------------------------------------------------------------------------

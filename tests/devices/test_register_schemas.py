@@ -16,10 +16,9 @@ from cmakeys.devices.database import MIGRATIONS
 from cmakeys.devices.enrolled import EnrolledDevice, Memory, Negotiated
 from cmakeys.devices.register import Register
 from cmakeys.x509.pin import compute_pin
-from tests.devices.samples import ENROLLED_AT, NEGOTIATED, checked, sample
+from tests.devices.samples import ENROLLED_AT, NEGOTIATED, REGISTER_DUMPS, checked, older_register, sample
 
-DUMPS = Path(__file__).parent / "registers"
-SCHEMAS = sorted(int(path.stem.removeprefix("schema-")) for path in DUMPS.glob("schema-*.sql"))
+SCHEMAS = sorted(int(path.stem.removeprefix("schema-")) for path in REGISTER_DUMPS.glob("schema-*.sql"))
 SINCE_MEMORY, SINCE_NEWS = 2, 3
 
 EVERYTHING = [
@@ -38,11 +37,7 @@ def at(minutes: int) -> datetime:
 
 @pytest.fixture(params=SCHEMAS, ids=lambda schema: f"schema-{schema}")
 def older(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[int, Register]:
-    register = Register(tmp_path)
-    with closing(sqlite3.connect(register.path)) as connection:
-        connection.executescript((DUMPS / f"schema-{request.param}.sql").read_text())
-    register.path.chmod(0o600)
-    return request.param, register
+    return request.param, older_register(tmp_path, request.param)
 
 
 def facts(device: EnrolledDevice) -> tuple[object, ...]:

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 from cmakeys.emulator.keys import KeyType, push_key
 from cmakeys.emulator.pki import DeviceCredentials, DeviceRequest
 from cmakeys.errors import CmakeysError, Refused, UsageProblem
-from cmakeys.evidence.credentials import MAX_KEY_SIZE, CredentialFiles, load_credentials
+from cmakeys.evidence.credentials import CredentialFiles, load_credentials
 from cmakeys.spdm.algorithms import BaseAsym
+from cmakeys.spdm.provisioned import MAX_KEY_SIZE
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from tests.evidence.loopback import vendor
 

@@ -37,6 +37,7 @@ verdicts = st.builds(
     st.none() | s.texts,
     st.none() | s.texts,
     st.none() | s.texts,
+    st.none() | s.texts,
 )
 
 
@@ -55,6 +56,12 @@ def test_any_other_json_is_one_clean_error(data: st.DataObject) -> None:
         assert problem.object.startswith("row 7")  # noqa: PT017 the problem is what is tested
     with pytest.raises(FieldProblem):
         Verdict.from_json(data.draw(s.json_values))
+
+
+def test_a_verdict_of_a_cmakeys_that_knew_no_provisioned_keys_is_read() -> None:
+    document = VERDICT.to_json()
+    assert document.pop("key_fingerprint") is None
+    assert Verdict.from_json(document) == VERDICT
 
 
 def test_a_step_more_less_or_elsewhere_is_no_verdict() -> None:
