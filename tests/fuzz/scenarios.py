@@ -39,6 +39,7 @@ from cmakeys.spdm.inquiry import NotOffered
 from cmakeys.spdm.messages.measurements import MeasurementBlock
 from cmakeys.spdm.offer import Offer
 from cmakeys.spdm.own_identity import OwnIdentity
+from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.spdm.requester import MeasurementMode, Plan, Requester
 from cmakeys.spdm.secured import Binding
 from cmakeys.spdm.session import Session
@@ -96,7 +97,9 @@ class Case:
 
 
 def _trusted_key(connection: Connection, slot: int) -> CertificatePublicKeyTypes:
-    """The leaf's key of a slot, if the chain shown is the one that the vendor gave it."""
+    """The leaf's key of a slot, if the chain shown is the one that the vendor gave it, or the key that was brought."""
+    if connection.provisioned is not None:
+        return connection.provisioned.public_key
     structure = connection.chains.get(slot)
     function = connection.hash
     if structure is None or function is None or structure != credentials(slot).structure(function):
@@ -217,7 +220,11 @@ def _attestations() -> Iterator[Case]:
     for version in (Version.V13, Version.V14):
         multi = hardware(DeviceSettings(multi_key=MultiKey.ONLY), (0, 1))
         yield Case(f"attest/{version}/multi-key", multi, doe, _attestation(_for(version, Offer()), Plan()), 4)
+    key = ProvisionedKey.of(credentials(0).leaf.public_key, "device")
     for version in _SESSION_VERSIONS:
+        keyed = DeviceSettings(versions=(version,), provisioned_key=True)
+        offer = _for(version, key.offered(Offer()))
+        yield Case(f"attest/{version}/provisioned", hardware(keyed), doe, _attestation(offer, Plan(key=key)), 5)
         asks = hardware(DeviceSettings(sessions=SessionSettings(basic_mutual=True, key_update=False)))
         offer = _for(version, Offer())
         yield Case(f"attest/{version}/mutual", asks, doe, _attestation(offer, Plan(), identified=True), 5)
