@@ -114,7 +114,11 @@ def concerned(
     for device in Register(state_dir).devices():
         anchors = [root.certificate for root in known.roots if root.fingerprint == device.root_fingerprint]
         chain = (*anchors, *device.chain)
-        if any(more.denied(each, chain[-1]) and not known.denied(each, chain[-1]) for each in chain):
+        denied = any(more.denied(each, chain[-1]) and not known.denied(each, chain[-1]) for each in chain)
+        if device.key is not None:
+            fingerprint = device.key.fingerprint
+            denied = more.denied_key(fingerprint) is not None and known.denied_key(fingerprint) is None
+        if denied:
             devices.append(device.name)
     return roots, tuple(devices)
 

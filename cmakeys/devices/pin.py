@@ -12,7 +12,7 @@ _MEANING = {
     PinKind.DEVICE_CERTIFICATE: "this one device passes, before and after a firmware update",
     PinKind.LEAF: "a leaf changes with firmware in many devices: the next update may need a new enrolment",
     PinKind.CHAIN: "every certificate must stay the same: an update of the firmware or of the vendor's chain breaks it",
-    PinKind.PUBLIC_KEY: "whoever holds this private key passes; no root vouches for it, nothing can revoke it but you",
+    PinKind.PUBLIC_KEY: "whoever has the private key passes: no root vouches for it, only cmakeys deny takes it back",
 }
 
 

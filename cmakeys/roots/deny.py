@@ -121,6 +121,10 @@ class DenyIndex:
         """Every entry that denies `certificate` by itself."""
         return (entry for entry in self._about(certificate) if entry.applies(certificate))
 
+    def covering_key(self, spki_fingerprint: str) -> DenyEntry | None:
+        """An entry that denies a public key which no certificate holds, and so no date makes an exception for."""
+        return next(iter(self._entries.get((DenyKind.KEY.value, spki_fingerprint, None), ())), None)
+
     def includes(self, entry: DenyEntry) -> bool:
         """Whether what `entry` denies is denied already."""
         return any(known.includes(entry) for known in self._entries.get(entry.target, ()))

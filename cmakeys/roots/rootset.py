@@ -99,6 +99,10 @@ class RootSet:
         """
         return self._denials.covering(certificate, leaf)
 
+    def denied_key(self, spki_fingerprint: str) -> DenyEntry | None:
+        """The deny entry that covers a public key without a certificate, if any, whatever date it has."""
+        return self._denials.covering_key(spki_fingerprint)
+
     def denials(self, certificate: Certificate) -> tuple[DenyEntry, ...]:
         """Every deny entry that covers `certificate` by itself."""
         return tuple(self._denials.all_covering(certificate))

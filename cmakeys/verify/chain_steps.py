@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from cmakeys.roots.deny import DenyEntry
 from cmakeys.roots.lifecycle import LifeCycle
 from cmakeys.spdm.algorithms import algorithm_name
 from cmakeys.verify.case import Case, failed, not_checked, passed, warned
@@ -99,13 +100,7 @@ def step_4(case: Case) -> Step:
     for certificate in certificates:
         entry = rootset.denied(certificate, leaf)
         if entry is not None:
-            reason = f": {entry.reason}" if entry.reason else ""
-            after = f" for what is issued after {_day(entry.after)}" if entry.after else ""
-            return failed(
-                4,
-                f"{certificate.label} is denied by its {entry.kind.value} {entry.sha256[:16]}…{after}{reason}",
-                "a deny entry always wins; see cmakeys deny list",
-            )
+            return _denied(certificate.label, entry)
         root = rootset.distrusting(certificate)
         if root is not None:
             return failed(
@@ -116,6 +111,23 @@ def step_4(case: Case) -> Step:
     if case.root is not None:
         return passed(4, f"anchored in {case.root.name} ({case.root.fingerprint[:16]}…)")
     return _not_anchored(case)
+
+
+def denied_key(case: Case) -> Step | None:
+    """The failure of step 4 for a device without certificates whose provisioned key is denied."""
+    key = case.facts.key
+    entry = case.rootset.denied_key(key.fingerprint) if key is not None else None
+    return _denied("the provisioned public key", entry) if entry is not None else None
+
+
+def _denied(what: str, entry: DenyEntry) -> Step:
+    reason = f": {entry.reason}" if entry.reason else ""
+    after = f" for what is issued after {_day(entry.after)}" if entry.after else ""
+    return failed(
+        4,
+        f"{what} is denied by its {entry.kind.value} {entry.sha256[:16]}…{after}{reason}",
+        "a deny entry always wins; see cmakeys deny list",
+    )
 
 
 def _not_anchored(case: Case) -> Step:

@@ -153,6 +153,8 @@ def _forced(case: Case, number: int) -> Step | None:
         )
     if violation is not None and violation.step == number:
         return failed(number, violation.message, violation.hint or BROKEN_PROTOCOL)
+    if number == 4:
+        return chain_steps.denied_key(case)
     if number == 1 and case.facts.unsupported and case.enrolment is not None:
         return failed(
             1,

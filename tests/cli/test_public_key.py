@@ -100,6 +100,19 @@ def test_a_device_in_its_place_with_another_key_is_noticed_and_enrolled_anew_on_
     assert known.chain != other.chain
 
 
+def test_its_key_is_withdrawn_by_a_deny_entry(bench: Bench) -> None:
+    assert bench.machine.run("devices", "enroll", bench.url, "--name", "acc", "--public-key", bench.key).code == 0
+    shown = bench.machine.run("devices", "show", "acc", "--json").data["device"]
+    assert isinstance(shown, dict)
+    denied = bench.machine.run("deny", "add", "--key", shown["pin"]["sha256"], "--reason", "leaked", "--no-apply")
+    assert denied.code == 0
+    assert "acc" in denied.out + denied.err
+    said = bench.machine.run("check", "acc")
+    assert said.code == 1
+    assert "the provisioned public key is denied by its key" in " ".join(said.out.split())
+    assert bench.machine.run("devices", "enroll", bench.url, "--public-key", bench.key, "--name", "acc2").code != 0
+
+
 def test_what_an_enrolled_device_signs_is_trusted_and_what_a_key_only_given_vouches_for_says_so(bench: Bench) -> None:
     given = bench.machine.run("measure", "get", bench.url, "--public-key", bench.key)
     assert given.code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -14,6 +15,7 @@ from cmakeys.emulator.session_settings import SessionSettings
 from cmakeys.emulator.settings import DeviceSettings, MeasurementSupport
 from cmakeys.evidence.live import Question
 from cmakeys.evidence.model import Evidence
+from cmakeys.roots.deny import DenyEntry, DenyKind
 from cmakeys.roots.root import Root
 from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.attesting import SessionUse
@@ -175,6 +177,17 @@ def test_evidence_cannot_bring_its_own_key() -> None:
     evidence = heard(None)
     assert review(evidence).key is None
     assert judged(evidence, OTHER).outcome is Outcome.REJECTED
+
+
+@pytest.mark.parametrize("after", [None, NOW])
+def test_a_denied_key_is_rejected_whatever_date_the_entry_has(after: datetime | None) -> None:
+    entry = DenyEntry(DenyKind.KEY, KEY.fingerprint, "sold on the market", after=after)
+    verdict = judged(heard(), roots=RootSet((), (entry,)), enrolment=ENROLMENT)
+    assert verdict.outcome is Outcome.REJECTED
+    assert verdict.step(4).outcome is StepOutcome.FAILED
+    assert "sold on the market" in verdict.summary
+    other = DenyEntry(DenyKind.KEY, OTHER.fingerprint)
+    assert judged(heard(), roots=RootSet((), (other,))).outcome is Outcome.TRUSTED
 
 
 # -- enrolments --------------------------------------------------------------------------------------------------------
