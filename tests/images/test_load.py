@@ -300,6 +300,7 @@ def test_a_device_that_does_not_answer_holds_up_neither_the_boot_nor_the_others(
     done = initrd.load(limit=1)
     taken = time.monotonic() - begun
     released = os.open(hanging, os.O_RDWR | os.O_NONBLOCK)  # lets go whoever waits for it
+    hanging.unlink()  # so that nobody waits a second time
     os.close(released)
     assert done.returncode == 0
     assert 0.9 < taken < 8

@@ -366,5 +366,6 @@ def _facts(verdict: Verdict) -> str:
         f"slot {verdict.slot}" if verdict.slot is not None else "",
         f"root {verdict.root} {verdict.root_fingerprint}" if verdict.root else "",
         f"leaf {verdict.leaf_fingerprint}" if verdict.leaf_fingerprint else "",
+        f"public key {verdict.key_fingerprint}" if verdict.key_fingerprint else "",
     )
     return " \N{MIDDLE DOT} ".join(text for text in known if text)

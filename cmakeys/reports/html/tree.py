@@ -39,6 +39,7 @@ class Kind(Enum):
     ROOT = "root"
     FOREIGN = "root that is not trusted here"
     UNSEEN = "no chain"
+    KEY = "provisioned key"
     ISSUER = "intermediate"
     MORE = "more"
     DEVICE = "device"
@@ -104,7 +105,7 @@ def forest(findings: Sequence[Finding], roots: Iterable[Root]) -> tuple[Node, ..
     if rest:
         number = len(ranked) - MAX_ISSUERS
         _hang(top, (Step("", Kind.MORE, f"{number} more issuer{'s'[: number != 1]}"),), rest)
-    order = {Kind.ROOT: 0, Kind.FOREIGN: 1, Kind.UNSEEN: 2, Kind.MORE: 3}
+    order = {Kind.ROOT: 0, Kind.KEY: 1, Kind.FOREIGN: 2, Kind.UNSEEN: 3, Kind.MORE: 4}
     branches = sorted(top.values(), key=lambda one: (order[one.step.kind], one.step.label, one.step.key))
     return tuple(_node(branch) for branch in branches)
 
@@ -120,6 +121,8 @@ def path_of(one: Finding, known: dict[str, Root]) -> Path:
         root = known.get(anchor)
         step = _root_step(root) if root else Step(anchor, Kind.ROOT, one.verdict.root or anchor, "root")
         return (step, *_levels(own))
+    if one.verdict.key_fingerprint is not None:
+        return (Step("", Kind.KEY, "no certificates", "provisioned public keys"),)
     if not chain:
         return (Step("", Kind.UNSEEN, "no chain was seen", "issuer unknown"),)
     first = chain[0]

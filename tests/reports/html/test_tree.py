@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -82,6 +83,12 @@ def test_a_root_with_the_name_of_ours_is_another_one() -> None:
 def test_a_device_that_showed_nothing_stands_apart() -> None:
     trees = forest([finding("gpu0", Judgement(ALL["unreachable"]), None)], ROOTS.roots)
     assert [tree.kind for tree in trees] == [Kind.UNSEEN]
+
+
+def test_a_device_without_certificates_stands_with_its_like() -> None:
+    verdict = replace(TRUSTED, root=None, root_fingerprint=None, leaf_fingerprint=None, key_fingerprint="cd" * 32)
+    (tree,) = forest([finding(name, Judgement(verdict), None) for name in ("acc0", "acc1")], ROOTS.roots)
+    assert (tree.kind, tree.label, tree.count) == (Kind.KEY, "no certificates", 2)
 
 
 def test_a_device_that_is_away_stands_where_it_was_seen_last() -> None:
