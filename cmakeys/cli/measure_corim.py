@@ -76,7 +76,8 @@ def import_(
                 object=name,
                 hint="cmakeys measure snapshot takes one, to which the CoRIM is added",
             )
-        if before.values.stated == chosen.stated and before.provenance.source == taken.source:
+        source = _source(taken, vendor, model)
+        if before.values.stated == chosen.stated and before.provenance.source == source:
             out.show(f"it is the reference of {name} already; nothing was changed", tone=Tone.GOOD)
             return
         count = len(chosen.stated)
@@ -84,11 +85,17 @@ def import_(
             out.show(f"would take {count} measurements as the reference of {name}", tone=Tone.NOTE)
             return
         values = replace(before.values, stated=chosen.stated, origin=f"the import of CoRIM {taken.manifest.identity}")
-        provenance = Provenance("import", now, actor(), reason, taken.digest, taken.source)
+        provenance = Provenance("import", now, actor(), reason, taken.digest, source)
         indices = ", ".join(str(one.index) for one in chosen.stated)
-        store.change(device, values, provenance, f"{taken.source}: {count} measurements, {indices}")
+        store.change(device, values, provenance, f"{source}: {count} measurements, {indices}")
         out.changed = True
         out.show(f"took {count} measurements as the reference of {name}", tone=Tone.GOOD)
+
+
+def _source(taken: Taken, vendor: str, model: str) -> str:
+    """The file and its signer, and what a person said that the device is, where its certificates did not."""
+    words = [f"{name} {text!r}" for name, text in (("vendor", vendor), ("model", model)) if text]
+    return f"{taken.source}, taken for {' and '.join(words)}" if words else taken.source
 
 
 def choose(

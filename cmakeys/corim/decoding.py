@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import NoReturn
 
 from cmakeys.errors import EvidenceProblem, Unsupported
@@ -40,9 +41,10 @@ def decode(data: bytes, source: str) -> object:
         ) from None
     if not data or len(data) > MAX_SIZE:
         raise CorimProblem(f"{len(data)} bytes; 1 to {MAX_SIZE} are read", object=source)
+    octets_left = BytesIO(data)
     try:
-        value: object = cbor2.loads(
-            data,
+        value: object = cbor2.load(
+            octets_left,
             semantic_decoders=dict.fromkeys(_REFUSED_TAGS, _refuse),
             max_depth=MAX_DEPTH,
             allow_indefinite=False,
@@ -50,6 +52,9 @@ def decode(data: bytes, source: str) -> object:
         )
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
         raise CorimProblem(f"not CBOR as a CoRIM has it: {_told(error)}", object=source) from None
+    rest = len(data) - octets_left.tell()
+    if rest:
+        raise CorimProblem(f"{rest} bytes follow its end", object=source)
     return value
 
 
@@ -69,9 +74,14 @@ def tagged(value: object) -> tuple[int, object] | None:
 
 
 def mapping(value: object, source: str) -> Mapping[object, object]:
-    """A map. Raises `CorimProblem`, as all below."""
+    """A map with whole numbers and text for keys. Raises `CorimProblem`, as all below.
+
+    Python takes true and 1.0 for the key 1, and not-a-number for another key each time.
+    """
     if not isinstance(value, Mapping) or len(value) > MAX_ITEMS:
         raise CorimProblem(f"a map of at most {MAX_ITEMS} members is expected", object=source)
+    if any(isinstance(key, bool) or not isinstance(key, int | str) for key in value):
+        raise CorimProblem("a map has a key that is neither a whole number nor text", object=source)
     return value
 
 

@@ -12,6 +12,7 @@ no reference value; it is counted and told, never taken for one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,9 @@ MAX_MEASUREMENTS = 16384
 """Of a whole file."""
 
 MAX_VALUE_SIZE = 0xFFFF
+MAX_SHOWN_IDENTIFIER = 64
+"""Bytes; a UEID has at most 33."""
+
 DIGEST_SIZES = {1: 32, 7: 48, 8: 64, 10: 32, 11: 48, 12: 64, -16: 32, -43: 48, -44: 64}
 """Bytes by algorithm: SHA-2 and SHA-3 of IANA's Named Information registry, SHA-2 of COSE (negative)."""
 
@@ -221,7 +225,7 @@ def _identifier(value: object, source: str) -> str:
     if isinstance(value, UUID):
         return f"uuid:{value}"
     if isinstance(value, bytes):
-        return f"bytes:{value[:256].hex()}"
+        return f"bytes:{_whole(value)}"
     tag = tagged(value)
     if tag is None:
         raise CorimProblem("an identifier with its tag is expected", object=source)
@@ -231,8 +235,15 @@ def _identifier(value: object, source: str) -> str:
         algorithm, digest = _digest(tag[1], source)
         return f"{_THUMBPRINTS[tag[0]]}:{algorithm}:{digest.hex()}"
     if tag[0] in _KINDS:
-        return f"{_KINDS[tag[0]]}:{octets(tag[1], source)[:256].hex()}"
+        return f"{_KINDS[tag[0]]}:{_whole(octets(tag[1], source))}"
     return f"tag-{tag[0]}"
+
+
+def _whole(identifier: bytes) -> str:
+    """An identifier as text that no other one has; a long one by its digest, because it goes into messages."""
+    if len(identifier) <= MAX_SHOWN_IDENTIFIER:
+        return identifier.hex()
+    return f"sha256:{hashlib.sha256(identifier).hexdigest()}"
 
 
 def _oid(value: object, source: str) -> str:
@@ -260,7 +271,7 @@ def _claim(value: object, source: str) -> Claim:
     rest = tuple(
         _VALUES.get(key, "an extension") if isinstance(key, int) else "an extension"
         for key in values
-        if isinstance(key, bool) or key not in (1, 2, 4, 5)
+        if key not in (1, 2, 4, 5)
     )
     digests = tuple(digest for _, digest in (_digest(one, where) for one in _digests(values.get(2), where)))
     content, mask = _raw(values.get(4), values.get(5), where)

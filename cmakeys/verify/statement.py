@@ -1,8 +1,8 @@
 """What a vendor states of a measurement: alternatives, each of digests, a masked raw value and a version number.
 
 One of the alternatives has to hold, with all that it says of the form in which the device measured: of a digest the
-digests, of which one has to be the value; of a raw value the value under its mask and the secure version number. An
-alternative that says nothing of that form does not hold.
+digests, of which one has to be the value; of a raw value the value under its mask and the secure version number, which
+only a block can have that says it is one. An alternative that says nothing of that form does not hold.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cmakeys.evidence.fields import FieldProblem, Fields, hex_octets
+from cmakeys.spdm.codes import MeasurementType
 from cmakeys.spdm.messages.measurements import MeasurementBlock
 
 MAX_ALTERNATIVES = 256
@@ -47,7 +48,9 @@ class Statement:
         )
 
     def _version(self, block: MeasurementBlock) -> bool:
-        if self.svn is None or not 1 <= len(block.value) <= MAX_VERSION_SIZE:
+        if self.svn is None or block.kind != MeasurementType.SECURE_VERSION_NUMBER:
+            return False
+        if not 1 <= len(block.value) <= MAX_VERSION_SIZE:
             return False
         number = int.from_bytes(block.value, "little")
         return number >= self.svn if self.at_least else number == self.svn

@@ -143,4 +143,9 @@ def test_a_person_can_say_what_the_device_is_in_the_words_of_the_file(bench: Ben
     said = bench.machine.run(*words)
     assert said.code == 1
     assert "the leaf's device name says 'Acme'" in " ".join(said.err.split())
-    assert bench.machine.run(*words, "--vendor", "Acme GmbH").code == 0
+    assert bench.machine.run(*words).code == 1
+    assert bench.machine.run(*words, "--vendor", "Acme GmbH", "--detailed-exitcode").code == 10
+    assert bench.machine.run(*words, "--vendor", "Acme GmbH", "--detailed-exitcode").code == 0
+    (entry,) = Journal(bench.machine.register.parent).read().entries
+    assert "taken for vendor 'Acme GmbH'" in str(entry)
+    assert "taken for vendor 'Acme GmbH'" in " ".join(bench.machine.run("measure", "show", "gpu0").out.split())

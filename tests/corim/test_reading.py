@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import cbor2
 import pytest
@@ -41,6 +42,7 @@ DOCUMENT = corim([(2, digest(ONE)), (16, {1: cbor2.CBORTag(553, 7)})])
 PLAIN = unsigned(DOCUMENT)
 ACME = Subject((Identity("the test", "Acme", "X1"),), ())
 BYTES, MASKED = 560, 563
+COMID = cast(bytes, cast(list[cbor2.CBORTag], DOCUMENT[1])[0].value)
 
 
 @cache
@@ -159,6 +161,8 @@ def test_only_an_environment_of_the_device_counts() -> None:
         ([{1: cbor2.CBORTag(552, 7)}], 0x87, (9).to_bytes(8, "little"), False),
         ([{1: 7}], 0x87, (7).to_bytes(8, "little"), True),
         ([{1: 7}], 1, (7).to_bytes(48, "little"), False),
+        ([{1: cbor2.CBORTag(553, 7)}], 0x85, (9).to_bytes(8, "little"), False),
+        ([{1: 0}], 0x83, b"\x00", False),
     ],
 )
 def test_a_measurement_is_held_against_what_is_stated(
@@ -168,6 +172,18 @@ def test_a_measurement_is_held_against_what_is_stated(
     (line,) = compare((), (MeasurementBlock(2, value_type, value),), Rules(), found)
     assert line.match.good is good
     assert bool(line.difference) is not good
+
+
+def test_long_identifiers_that_differ_at_the_end_are_two() -> None:
+    same = b"\x01" * 300
+    environments = [
+        read_manifest(unsigned(corim([(2, digest(ONE))], {1: cbor2.CBORTag(BYTES, same + end)})), "x")
+        for end in (b"\x01", b"\x02", b"\x01")
+    ]
+    one, two, again = (manifest.triples[0].environment.instance for manifest in environments)
+    assert one == again != two
+    assert one is not None
+    assert len(one) < 100
 
 
 def test_a_stated_index_that_is_not_measured_is_missing() -> None:
@@ -201,6 +217,11 @@ def test_what_no_block_can_be_held_against_is_told() -> None:
         unsigned(corim([(2, digest(ONE))], {0: {1: "\x1b[2J"}})),
         unsigned({**DOCUMENT, 4: {1: cbor2.CBORTag(1, 1 << 62)}}),
         cbor2.dumps(cbor2.CBORTag(18, [b"", {}, b"", b""])),
+        PLAIN + b"\x00",
+        unsigned({**DOCUMENT, 1: [cbor2.CBORTag(506, COMID + b"\x00")]}),
+        PLAIN.replace(b"\xd9\x01\xf5\xa3\x00", b"\xd9\x01\xf5\xa3\xf4", 1),  # the id under false
+        PLAIN.replace(b"\xd9\x01\xf5\xa3\x00", b"\xd9\x01\xf5\xa3\xf9\x00\x00", 1),  # and under 0.0
+        PLAIN.replace(b"\xd9\x01\xf5\xa3", b"\xd9\x01\xf5\xa4", 1) + b"\xf9\x7e\x00\x00",  # not-a-number for a key
     ],
     ids=lambda _: "",  # the bytes hold the time, and every worker has to find the same names
 )
