@@ -16,6 +16,7 @@ from cmakeys.emulator.line import Seat
 from cmakeys.emulator.measurements import INDEX_DEVICE_MODE, INDEX_FIRMWARE, INDEX_SVN, device_mode
 from cmakeys.emulator.settings import DeviceSettings, MeasurementSupport
 from cmakeys.roots.journal import Journal
+from cmakeys.spdm.codes import CertificateModel
 from tests.cli.machine import Machine
 from tests.workbench import faulty, honest, seat, serving, vendor
 
@@ -87,6 +88,28 @@ def test_changed_firmware_is_shown_and_nothing_else(bench: Bench) -> None:
     assert said.envelope["ok"] is False
     assert {index for index, result in results(said.data).items() if result != "same"} == {INDEX_FIRMWARE}
     assert "--index 2 --reason" in bench.machine.run("measure", "compare", "gpu0").out
+
+
+def test_what_the_certificates_say_of_the_firmware_is_accepted_by_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = Machine(tmp_path, capsys)
+    machine.trust(vendor())
+    device = build_device(vendor(), Blueprint(serial="0001", model=CertificateModel.ALIAS))
+    with serving(Seat(device)) as (url,):
+        assert machine.run("devices", "enroll", url, "--name", "gpu0").code == 0
+        device.hardware.change_firmware(b"firmware 2")
+        shown = machine.run("measure", "compare", "gpu0")
+        assert shown.code == 1
+        assert "TcbInfo of" in shown.out
+        assert "firmware digest is" in shown.out
+        assert "--index 2 --tcb --reason" in shown.out
+        assert machine.run("measure", "accept", "gpu0", "--index", "2", "--reason", "update 2").code == 0
+        assert "TcbInfo" in machine.run("check", "gpu0").out
+        assert machine.run("check", "gpu0").code == 1
+        assert machine.run("measure", "accept", "gpu0", "--tcb", "--reason", "update 2").code == 0
+        assert machine.run("check", "gpu0").code == 0
+        assert machine.run("measure", "compare", "gpu0").code == 0
 
 
 def test_accepting_is_by_index_with_a_reason_and_can_be_taken_back(bench: Bench) -> None:
