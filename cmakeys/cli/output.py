@@ -21,7 +21,7 @@ A verb is a function whose whole body stands inside `with verb(...)`:
 * The exit code is the error's (with several problems, the first one's), unless the verb sets `out.exit_code`; a verb
   that changed something leaves with 10 under `--detailed-exitcode`. `ok` is true when that code is 0 or 10.
 * A closed pipe on stdout silences the rest of the output and lets the verb finish its work; it then leaves with 141
-  (as if by SIGPIPE) where it would have left with 0.
+  (as if by SIGPIPE) where it would have left with 0. So does a full disk, which is told on stderr, with 1.
 
 The envelope is `{"schema": "cmakeys/<noun>-<verb>/1", "ok", "changed", "data", "errors": [{code, message, object,
 hint}]}`, one object on stdout, on failure as well. In `data`, bytes become lower-case hex, times RFC 3339 in UTC,
@@ -237,22 +237,36 @@ def verb(noun: str, name: str = "", *, json: bool = False, detailed_exitcode: bo
         out.finish()
         raise
     code = out.finish()
-    if not code and _reader_gone():
+    lost = _lost.pop(1, None)
+    if lost is not None:
+        reason = from_oserror(lost, "the answer", hint=_LOST_HINT)
+        out.say(f"cmakeys: {reason}", tone=Tone.BAD)
+        out.say(f"  hint: {reason.hint}")
+        code = code or int(ExitCode.FAILED)
+    elif not code and _reader_gone():
         code = READER_GONE
     if code:
         raise typer.Exit(code)
 
 
+_LOST_HINT = "it could not be written where standard output goes; what was to be done was done all the same"
+
+
 def write(stream: TextIO, text: str) -> None:
-    """Write and flush; once the reader has gone, what follows is dropped."""
+    """Write and flush; once the reader has gone, or there is no room, what follows is dropped."""
     try:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
         _silence(stream)
+    except OSError as error:
+        _lost[stream.fileno()] = error
+        _silence(stream)
 
 
 _silenced: set[int] = set()
+_lost: dict[int, OSError] = {}
+"""Why a descriptor took no more, for those that could say so."""
 
 
 def _silence(stream: TextIO) -> None:

@@ -224,3 +224,14 @@ def test_a_reader_that_leaves_does_not_stop_the_work() -> None:
         complaint = process.stderr.read()
     assert complaint == b"finished its work\n"
     assert process.returncode == 141
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_an_answer_that_finds_no_room_is_told_and_does_not_stop_the_work(*, json: bool) -> None:
+    program = CLOSED_PIPE.replace('"list")', f'"list", json={json})')
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    told = done.stderr.decode().splitlines()
+    assert told[:2] == ["finished its work", "cmakeys: the answer: No space left on device (ENOSPC)"]
+    assert len(told) == 3
