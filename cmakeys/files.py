@@ -24,8 +24,16 @@ def temporary_beside(path: Path) -> Path:
 def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Put a file in place with these contents and permissions.
 
-    Raises `OSError`; then the old file, if there was one, is untouched and nothing else is left.
+    Raises `OSError` that names the file; then the old one, if there was one, is untouched and nothing else is left.
     """
+    try:
+        _write_whole(path, data, mode)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # nobody knows the temporary file
+        raise
+
+
+def _write_whole(path: Path, data: bytes, mode: int) -> None:
     temporary = temporary_beside(path)
     with suppress(FileNotFoundError):
         os.unlink(temporary)  # noqa: PTH108 of a killed process whose number we got
