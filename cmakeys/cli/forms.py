@@ -147,6 +147,7 @@ def _nagios(out: Output, run: Answered, how: Shown) -> None:
         None if run.sightings is None else len(run.sightings),
         tuple(stranger_text(one) for one in run.sightings or () if one.news),
         clock_text(run.clock) if run.clock else "",
+        str(out.errors[0]) if out.errors else "",
     )
     found = nagios_report(named, unreachable_is_critical=how.unreachable_critical, beside=beside)
     stale = [f"{stale_text(run.initrds)}; {rebuild_words(run.initrds)}"] if run.initrds and run.initrds.stale else []

@@ -42,12 +42,14 @@ class Beside:
     """What a run found beside the enrolled devices.
 
     `strangers` are devices that nobody enrolled, None where nobody looked, and `new` what is said of those that are
-    news; they are no part of the state. `clock` says what is wrong with the machine's clock, which is a warning.
+    news; they are no part of the state. `clock` says what is wrong with the machine's clock, and `trouble` what of the
+    run could not be done, such as keeping its results; either is a warning.
     """
 
     strangers: int | None = None
     new: tuple[str, ...] = ()
     clock: str = ""
+    trouble: str = ""
 
 
 _NOTHING = Beside()
@@ -70,8 +72,8 @@ def report(results: Sequence[Named], *, unreachable_is_critical: bool = False, b
         parts = [f"{count} of {total} {outcome.value}" for outcome, count in _worst_first(numbers) if count]
         name, verdict = ranked[0]
         headline = f"{', '.join(parts)}: {name}: {verdict.summary}"
-    if beside.clock:
-        headline = f"{beside.clock}; {headline}" if state == OK else f"{headline}; {beside.clock}"
+    for remark in filter(None, (beside.clock, beside.trouble)):
+        headline = f"{remark}; {headline}" if state == OK else f"{headline}; {remark}"
         state = state or WARNING
     performance = " ".join(
         f"{outcome.value}={count}{_LIMITS.get(outcome, ';;')};0;{total}" for outcome, count in numbers.items()

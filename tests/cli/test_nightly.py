@@ -189,6 +189,10 @@ def test_a_check_whose_mark_cannot_be_left_still_says_its_verdicts(
     assert said.code == 4
     assert "2 devices: 2 trusted" in said.out
     assert said.err.count("Permission denied") == 1
+    said = fleet.check("--nagios")
+    assert said.code == 1
+    assert said.out.startswith("CMAKEYS WARNING - ")
+    assert "Permission denied (EACCES); 2 devices trusted | " in said.out
 
 
 def test_a_check_that_keeps_nothing_needs_no_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
