@@ -32,7 +32,9 @@ def status_report(status: Status, step: Step | None, command: str) -> list[Line]
         lines += _part("clock", f"wrong: {_newer(status)}", Tone.BAD)
     if status.clock_doubt:
         lines += _part("clock", f"doubtful: {_newer(status)}", Tone.WARNING)
-    if status.config:
+    if status.config and status.config.harmless:
+        lines += _gap("config", status.config)
+    elif status.config:
         lines += _part("config", f"not understood: {status.config.message}", Tone.BAD)
     lines += [
         *(_gap("roots", status.roots) if isinstance(status.roots, Gap) else _roots(status.roots, status)),

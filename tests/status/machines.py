@@ -81,6 +81,9 @@ TAMPERED = replace(HEALTHY, journal=JournalState(12, "line 4: it does not carry 
 MISCONFIGURED = replace(
     HEALTHY, config=Gap("document", "/etc/cmakeys/cmakeys.yaml line 2: unknown key 'clok'", "known here: clock")
 )
+CONFIG_OF_ANOTHER = replace(
+    HEALTHY, config=Gap("not-permitted", "/etc/cmakeys/cmakeys.yaml: Permission denied (EACCES)", "run as root")
+)
 BROKEN_STORE = replace(
     HEALTHY,
     roots=Gap("store", "/etc/cmakeys/roots/acme.yaml: there is no acme.pem beside it"),

@@ -31,6 +31,7 @@ from tests.status.machines import MACHINES
         (machines.WRONG_CLOCK, "timedatectl"),
         (machines.PLAIN_USER, "sudo cmakeys status"),
         (machines.MISCONFIGURED, "cmakeys config show"),
+        (machines.CONFIG_OF_ANOTHER, "sudo cmakeys status"),
         (machines.BROKEN_STORE, "cmakeys roots list"),
         (machines.BROKEN_REGISTER, "cmakeys devices list"),
         (machines.NEVER_CHECKED, "cmakeys check --all"),
