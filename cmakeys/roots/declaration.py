@@ -191,11 +191,11 @@ def render_declaration(known: RootSet, test_roots: Mapping[str, str]) -> bytes:
     for root in known.roots:
         entry = _entry(root)
         if root.fingerprint in test_roots:
-            entry["allow-test-root"] = "true"
+            entry["allow-test-root"] = True
         entry["certificate"] = render_pem(root.certificate).decode()
         entries.append(entry)
     return render_document(
-        {"schema": SCHEMA, "prune": "true", "roots": entries, "deny": [render_deny_entry(one) for one in known.deny]}
+        {"schema": SCHEMA, "prune": True, "roots": entries, "deny": [render_deny_entry(one) for one in known.deny]}
     )
 
 

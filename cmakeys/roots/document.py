@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from cmakeys.errors import EnvironmentProblem, ExitCode
 
 if TYPE_CHECKING:
+    from yaml import SafeDumper, ScalarNode
     from yaml.events import Event
 
 MAX_DOCUMENT_SIZE = 64 * 1024
@@ -224,15 +225,23 @@ class _Collection:
 
 
 def render_document(content: Mapping[str, object]) -> bytes:
-    """YAML of nested mappings, lists and text that `read_document` reads back as the same."""
+    """YAML of nested mappings, lists and text that `read_document` reads back as the same, PEM in it as it is."""
     import yaml
 
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # which of the two, the library says
+        """With text of several lines as a block."""
+
+    Dumper.add_representer(str, _represent_text)
     text = yaml.dump(
         content,
-        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+        Dumper=Dumper,
         sort_keys=False,
         allow_unicode=True,
         default_flow_style=False,
         width=4096,
     )
     return text.encode("utf-8", "backslashreplace")
+
+
+def _represent_text(dumper: SafeDumper, text: str) -> ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)

@@ -154,6 +154,9 @@ def test_what_was_exported_makes_another_machine_the_same(
     store.deny(DenyEntry(DenyKind.KEY, "cd" * 32, "leaked"))
     file = tmp_path / "all.yaml"
     assert machine.run("roots", "export", "--format", "declaration", "-o", str(file)).code == 0
+    text = file.read_text()
+    assert text.startswith("schema: 1\nprune: true\nroots:\n")
+    assert "    -----BEGIN CERTIFICATE-----\n    MII" in text  # as a person would paste it
     other = Machine(tmp_path / "other", capsys)
     assert other.run("roots", "apply", "-f", str(file)).code == 0
     assert RootStore(other.sysroot).load().digest == store.load().digest
