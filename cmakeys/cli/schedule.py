@@ -24,6 +24,9 @@ app = noun_app("Have the checks run by themselves, by systemd or by cron.")
 Force = Annotated[bool, typer.Option("--force", help="Replace or remove files that were edited by hand.")]
 
 
+_NOT_ASKED = "systemd-analyze is not installed here; where it is: systemd-analyze calendar TIME"
+
+
 @app.command("install")
 def install(
     cron: Annotated[bool, typer.Option("--cron", help="Write a line for cron instead of units of systemd.")] = False,
@@ -78,6 +81,8 @@ def install(
             frozenset(reach or ()) | _needed(sysroot),
             command,
         )
+        if not cron and not systemd.check_calendar(when):
+            out.warn("whether systemd understands this time was not checked", object=when, hint=_NOT_ASKED)
         live = sysroot == SYSTEM and systemd.is_running() and not dry_run
         data = _show(out, install_plan(sysroot, plan, force=force, dry_run=dry_run), dry_run=dry_run)
         out.data = {"kind": plan.kind, "command": plan.command, **data}

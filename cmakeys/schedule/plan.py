@@ -38,7 +38,21 @@ TO_FINISH = 900
 CRON_WORDS = {"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 * * 0"}
 
 _CALENDAR = re.compile(r"[A-Za-z0-9*][A-Za-z0-9 *:./,~+_-]{0,127}")
-_CRON_FIELD = re.compile(r"[0-9A-Za-z*,/-]{1,64}")
+_CALENDAR_WORD = re.compile(
+    r"[0-9*]|\b(minutely|hourly|daily|weekly|monthly|quarterly|(semi)?annually|yearly)\b|\b(mon|tue|wed|thu|fri|sat|sun)"
+)
+"""What one of these is in may be a time of systemd's; whether it is, only systemd knows."""
+
+_CRON_FIELDS = (
+    (0, 59, ""),
+    (0, 23, ""),
+    (1, 31, ""),
+    (1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
+    (0, 7, "sun mon tue wed thu fri sat"),
+)
+"""The lowest and the highest number of each field of crontab(5), and the names that stand for numbers."""
+
+_CRON_ITEM = re.compile(r"(?:\*|([0-9a-z]{1,3})(?:-([0-9a-z]{1,3}))?)(?:/([0-9]{1,3}))?")
 _PATH = re.compile(r"/[A-Za-z0-9._/+@-]{1,255}")
 
 
@@ -66,6 +80,26 @@ class Kind(Enum):
     CRON = "cron"
 
 
+def _is_cron_field(text: str, field: tuple[int, int, str]) -> bool:
+    """Whether cron runs anything at such a time; a line that it does not understand it leaves out without a word."""
+    low, high, names = field
+    numbers = dict(zip(names.split(), range(low, high + 1), strict=False))
+
+    def fits(word: str | None) -> bool:
+        if word is None:
+            return True
+        number = int(word) if word.isdecimal() else numbers.get(word)
+        return number is not None and low <= number <= high
+
+    for item in text.lower().split(","):
+        found = _CRON_ITEM.fullmatch(item)
+        if found is None or not fits(found[1]) or not fits(found[2]) or found[3] in ("0", "00", "000"):
+            return False
+        if found[1] and found[2] and found[1].isdecimal() and found[2].isdecimal() and int(found[1]) > int(found[2]):
+            return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is run and when: `when` in systemd's or cron's own words, `delay` the most minutes that are waited besides.
@@ -89,10 +123,10 @@ class Plan:
             raise UsageProblem(f"a check cannot have {self.budget} s", hint=f"1 to {MAX_BUDGET} seconds")
         if self.kind is Kind.CRON:
             fields = CRON_WORDS.get(self.when, self.when).split(" ")
-            if len(fields) != 5 or not all(map(_CRON_FIELD.fullmatch, fields)):
+            if len(fields) != len(_CRON_FIELDS) or not all(map(_is_cron_field, fields, _CRON_FIELDS)):
                 hint = "hourly, daily, weekly, or cron's five fields: '30 2 * * *'"
                 raise UsageProblem("not a time for cron", object=self.when, hint=hint)
-        elif not _CALENDAR.fullmatch(self.when):
+        elif not _CALENDAR.fullmatch(self.when) or not _CALENDAR_WORD.search(self.when.lower()):
             hint = "an expression of systemd.time(7): daily, or '*-*-* 02:30'"
             raise UsageProblem("not a time for systemd", object=self.when, hint=hint)
         if self.metrics is not None and (not _PATH.fullmatch(str(self.metrics)) or ".." in self.metrics.parts):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from cmakeys.errors import EnvironmentProblem
+from cmakeys.errors import EnvironmentProblem, UsageProblem
 from cmakeys.schedule.plan import TIMER
 
 RUNNING = Path("/run/systemd/system")
@@ -39,6 +39,23 @@ def next_run() -> str:
         return _systemctl("show", TIMER, "--property=NextElapseUSecRealtime", "--value").strip()[:80]
     except EnvironmentProblem:
         return ""
+
+
+def check_calendar(when: str) -> bool:
+    """Whether systemd says that it understands a time; false where there is nobody to ask.
+
+    Raises `UsageProblem` for one that it does not: the timer would be refused, and no check would ever run.
+    """
+    try:
+        done = subprocess.run(
+            ["systemd-analyze", "calendar", "--", when], capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    if done.returncode:
+        hint = "an expression of systemd.time(7): daily, or '*-*-* 02:30'"
+        raise UsageProblem("systemd does not understand this time", object=when, hint=hint)
+    return True
 
 
 def _systemctl(*words: str) -> str:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from cmakeys.callouts import ALL_SECONDS
 from cmakeys.cli.app import main
 from cmakeys.errors import ExitCode, NotFound, Refused, UsageProblem
+from cmakeys.schedule import systemd
 from cmakeys.schedule.plan import (
     CRON,
     LINK,
@@ -204,11 +205,29 @@ def test_what_is_given_makes_no_line_of_its_own(when: str, metrics: str, kind: K
         (Kind.CRON, "* * * * * root"),
         (Kind.CRON, "*-*-* 02:30"),
         (Kind.CRON, "0 0 * *\t* root rm"),
+        (Kind.SYSTEMD, "foo"),
+        (Kind.SYSTEMD, "at night"),
+        (Kind.CRON, "99 99 * * *"),
+        (Kind.CRON, "0 24 * * *"),
+        (Kind.CRON, "0 0 0 * *"),
+        (Kind.CRON, "0 0 * 13 *"),
+        (Kind.CRON, "0 0 * * 8"),
+        (Kind.CRON, "0 0 * * foo"),
+        (Kind.CRON, "*/0 * * * *"),
+        (Kind.CRON, "30-10 * * * *"),
+        (Kind.CRON, "0, * * * *"),
     ],
 )
 def test_a_time_that_is_none_is_refused(kind: Kind, when: str) -> None:
     with pytest.raises(UsageProblem, match="not a time"):
         Plan(kind, when)
+
+
+@pytest.mark.parametrize(
+    "when", ["30 2 * * *", "*/15 0-6,22 1,15 jan-mar Mon-Fri", "0 0 * * 7", "5 4-20/2 31 12 0", "weekly"]
+)
+def test_a_time_that_cron_understands_is_taken(when: str) -> None:
+    assert Plan(Kind.CRON, when).when == when
 
 
 # -- which way -------------------------------------------------------------------------------------------------------
@@ -300,6 +319,21 @@ def test_systemd_understands_every_line(units: Path) -> None:
 def test_a_time_that_systemd_understands_is_taken(when: str) -> None:
     assert "Next elapse" in analyze("calendar", when)
     assert Plan(when=when).when == when
+    assert systemd.check_calendar(when)
+
+
+def test_a_time_that_systemd_does_not_understand_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schedule", "install", "--when", "*-*-* 25:99", "--sysroot", str(tmp_path)]) == 2
+    assert "systemd does not understand this time" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_nobody_can_say_it_is_told_that_the_time_was_not_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["schedule", "install", "--when", "*-*-* 02:30", "--sysroot", str(tmp_path / "tree")]) == 0
+    assert "was not checked" in capsys.readouterr().err
 
 
 # -- the verb ----------------------------------------------------------------------------------------------------------
