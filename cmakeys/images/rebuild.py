@@ -1,7 +1,8 @@
 """The command that makes the initrds of this machine anew: which one it is here, and running it when asked to.
 
 Which one it is, what is installed says. kernel-install is there wherever systemd is, so it is the one only for a
-unified kernel image, or where nothing else is. Nothing here runs by itself.
+unified kernel image, or where nothing else is; before systemd 255 it makes no initrds of all kernels, and is not the
+one at all. Nothing here runs by itself.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
@@ -26,11 +27,14 @@ _FOLDERS = ("usr/sbin", "usr/bin", "sbin", "bin")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TERM_SECONDS = 5.0
 
+KERNEL_INSTALL = ("kernel-install", "add-all")
+MAX_PROGRAM_SIZE = 8 << 20
+
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("update-initramfs", "-u", "-k", "all"),
     ("mkinitcpio", "-P"),
     ("dracut", "--force", "--regenerate-all"),
-    ("kernel-install", "add-all"),
+    KERNEL_INSTALL,
 )
 """The one that is installed makes the initrds; the first, where there are several."""
 
@@ -49,9 +53,21 @@ def rebuild_command(sysroot: Path, initrds: Sequence[Path] = ()) -> tuple[str, .
     """What makes the initrds anew in the system at `sysroot`; empty where nothing that we know is installed."""
     if (sysroot / OSTREE).exists() and _program(sysroot, IMAGE_BASED[0]) is not None:
         return IMAGE_BASED
-    known = {command[0]: command for command in COMMANDS}
+    known = {command[0]: command for command in COMMANDS if _knows(sysroot, command)}
     order = UNIFIED if any(path.suffix == ".efi" for path in initrds) else tuple(known)
     return next((known[name] for name in order if _program(sysroot, name) is not None), ())
+
+
+def _knows(sysroot: Path, command: tuple[str, ...]) -> bool:
+    """Whether kernel-install, a script or a program, has the verb in it; the others have had theirs for ever."""
+    if command != KERNEL_INSTALL:
+        return True
+    path = _program(sysroot, command[0])
+    try:
+        with path.open("rb") if path is not None else nullcontext() as file:
+            return file is not None and command[1].encode() in file.read(MAX_PROGRAM_SIZE)
+    except OSError:
+        return False
 
 
 def _program(sysroot: Path, name: str) -> Path | None:

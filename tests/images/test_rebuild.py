@@ -16,7 +16,7 @@ def install(tree: Path, *programs: str) -> None:
     for program in programs:
         path = tree / program
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("#!/bin/sh\n")
+        path.write_text('#!/bin/sh\n[ "$1" = add-all ] || exit\n')
         path.chmod(0o755)
 
 
@@ -33,6 +33,13 @@ def install(tree: Path, *programs: str) -> None:
 def test_each_distribution_has_its_command(programs: list[str], expected: str, tmp_path: Path) -> None:
     install(tmp_path, *programs)
     assert " ".join(rebuild_command(tmp_path)) == expected
+
+
+def test_a_kernel_install_that_cannot_make_them_all_is_not_the_one(tmp_path: Path) -> None:
+    install(tmp_path, "usr/bin/kernel-install")
+    assert rebuild_command(tmp_path)
+    (tmp_path / "usr/bin/kernel-install").write_text("#!/bin/sh\n# add VERSION IMAGE, and no more\n")
+    assert rebuild_command(tmp_path) == ()
 
 
 def test_a_unified_image_is_made_by_who_makes_them(tmp_path: Path) -> None:
