@@ -9,7 +9,7 @@ import typer
 
 from cmakeys.cli import spdm_probe
 from cmakeys.cli.nouns import noun_app
-from cmakeys.cli.options import Json
+from cmakeys.cli.options import Json, PublicKeyOption
 from cmakeys.cli.output import verb
 
 app = noun_app("Look at the protocol itself: what a device speaks, and what was said.")
@@ -23,6 +23,7 @@ def trace(
         Path | None,
         typer.Option("--secrets", metavar="FILE", help="Open the sessions with the secrets in this file."),
     ] = None,
+    public_key: PublicKeyOption = None,
     details: Annotated[bool, typer.Option("--details", help="Show every field of every message.")] = False,
     octets: Annotated[bool, typer.Option("--octets", help="With --json, give each message as sent.")] = False,
     json: Json = False,
@@ -30,6 +31,7 @@ def trace(
     """Show a recorded conversation message by message, unjudged."""
     with verb("spdm", "trace", json=json) as out:
         from cmakeys.errors import UsageProblem
+        from cmakeys.evidence.credentials import load_public_key
         from cmakeys.evidence.trace import read_conversation, read_secrets
         from cmakeys.evidence.trace import trace as messages
         from cmakeys.reports.trace import trace_data, trace_lines
@@ -39,7 +41,7 @@ def trace(
             raise UsageProblem("--octets belongs to --json", hint="add --json, or use --details")
         recording = read_conversation(file)
         kept = read_secrets(secrets) if secrets is not None else KeptSecrets()
-        spoken = list(messages(recording, kept))
+        spoken = list(messages(recording, kept, load_public_key(public_key)))
         shut = sum(one.shut for one in spoken)
         problems = sum(bool(one.problem) for one in spoken)
         out.data = {

@@ -19,6 +19,7 @@ from cmakeys.errors import EvidenceProblem, from_oserror
 from cmakeys.spdm.codes import RequestCode
 from cmakeys.spdm.decoding import decode_request, decode_response, name_of
 from cmakeys.spdm.eavesdropper import Eavesdropper, Heard, KeptSecrets, Side
+from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.transports.base import TransportFramingError
 from cmakeys.transports.connect import binding_of
 from cmakeys.transports.framing import Framing, unwrap
@@ -111,11 +112,14 @@ class _Frame:
     secured: bool
 
 
-def trace(recording: Recording, secrets: KeptSecrets) -> Iterator[Spoken]:
-    """Go through a recording. What cannot be understood is told in a message's `problem`; nothing is raised."""
+def trace(recording: Recording, secrets: KeptSecrets, key: ProvisionedKey | None = None) -> Iterator[Spoken]:
+    """Go through a recording. What cannot be understood is told in a message's `problem`; nothing is raised.
+
+    `key` is the public key of a device that shows no certificates.
+    """
     entries = recording.conversation()
     framing = _framing(entries)
-    listener = Eavesdropper(binding_of(framing) if framing is not None else None, secrets)
+    listener = Eavesdropper(binding_of(framing) if framing is not None else None, secrets, key)
     asked: _Frame | None = None
     for number, entry in enumerate(entries, 1):
         frame = _unwrapped(number, entry)

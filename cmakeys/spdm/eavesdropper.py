@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from cmakeys.errors import EvidenceProblem
 from cmakeys.spdm.agreement import EXCHANGE_SIZES
 from cmakeys.spdm.algorithms import SIGNATURE_SIZES
+from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY
 from cmakeys.spdm.codes import Capability, RequestCode, ResponseCode, SummaryHash
 from cmakeys.spdm.connection import Connection, Exchange
 from cmakeys.spdm.messages.certificates import CertificateResponse, Digests
@@ -22,6 +23,7 @@ from cmakeys.spdm.messages.header import Layout
 from cmakeys.spdm.messages.key_exchange import KeyExchange, KeyExchangeResponse
 from cmakeys.spdm.messages.opaque import SecuredParameters
 from cmakeys.spdm.messages.psk import PskExchange, PskExchangeResponse, PskFinish
+from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.spdm.reassembly import Reassembler
 from cmakeys.spdm.rules import MEAS
 from cmakeys.spdm.schedule import KeySchedule, Secrets, TrafficSecret
@@ -128,10 +130,14 @@ class Followed:
 
 
 class Eavesdropper:
-    """Listens to one recording. `connection` is what it knows of the connection; `sessions` are those it could open."""
+    """Listens to one recording. `connection` is what it knows of the connection; `sessions` are those it could open.
 
-    def __init__(self, binding: Binding | None, secrets: KeptSecrets) -> None:
+    `key` is the public key of a device that shows no certificates, whose sessions hang on it as others on the chain.
+    """
+
+    def __init__(self, binding: Binding | None, secrets: KeptSecrets, key: ProvisionedKey | None = None) -> None:
         self.connection = Connection()
+        self.connection.provisioned = key
         self.sessions: list[Followed] = []
         self._binding = binding
         self._exchange_secrets: Iterator[bytes] = iter(secrets.exchanges)
@@ -202,6 +208,8 @@ class Eavesdropper:
 
     def _chain_hash(self, slot: int) -> bytes:
         identity = self.connection.identity_hash(slot)
+        if identity is None and slot == SLOT_PROVISIONED_KEY:
+            raise WireError("the provisioned public key of the device was not given", object="KEY_EXCHANGE")
         if identity is None:
             raise WireError(f"the chain of slot {slot} was not read in this recording", object="KEY_EXCHANGE")
         return identity

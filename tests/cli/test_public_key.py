@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cmakeys.cli.app import main
 from cmakeys.emulator.factory import Blueprint, build_device
 from cmakeys.emulator.line import Seat
+from cmakeys.emulator.session_settings import SessionSettings
 from cmakeys.emulator.settings import DeviceSettings
 from cmakeys.spdm.codes import Version
 from tests.cli.machine import Machine
@@ -132,6 +134,19 @@ def test_saved_evidence_is_judged_by_the_key_in_the_register_or_one_that_is_give
     )
     assert bench.machine.run("devices", "enroll", bench.url, "--name", "acc", "--public-key", bench.key).code == 0
     assert bench.machine.run("evidence", "verify", file).code == 0
+
+
+def test_its_sessions_are_opened_with_the_secrets_and_the_key(bench: Bench, tmp_path: Path) -> None:
+    talk, secrets = str(tmp_path / "talk.jsonl"), str(tmp_path / "secrets")
+    bench.seat.device.hardware.settings = replace(KEYED, sessions=SessionSettings())
+    asked = ("--session", "require", "--trace", talk, "--trace-secrets", secrets, "-o", str(tmp_path / "e.json"))
+    assert bench.machine.run("evidence", "save", bench.url, "--public-key", bench.key, *asked).code == 0
+    opened: list[object] = []
+    for words in ((), ("--public-key", bench.key), ("--public-key", bench.wrong)):
+        assert main(["spdm", "trace", talk, "--secrets", secrets, *words, "--json"]) == 0
+        opened.append(json.loads(bench.machine.capture.readouterr().out)["data"]["unopened"])
+    assert opened[1] == 0
+    assert all(isinstance(count, int) and count > 0 for count in (opened[0], opened[2]))
 
 
 @pytest.mark.parametrize(
