@@ -159,6 +159,13 @@ class Delivery:
                 step=step,
                 object=code.name,
             )
+        most = self._connection.capabilities.max_message_size if self._connection.capabilities else 0
+        if len(request) > most:
+            raise ProtocolViolation(
+                f"the request needs {len(request)} bytes, the device takes messages of at most {most} bytes",
+                step=step,
+                object=code.name,
+            )
         handle = self._handle
         self._handle = (self._handle + 1) & 0xFF
         for chunk in split(request, self._version, handle, transfer_size):
