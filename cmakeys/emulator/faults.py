@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from cmakeys.emulator.lies import (
+    agreement,
     certificates,
     challenge,
     chunking,
@@ -26,13 +27,9 @@ from cmakeys.emulator.lies.fault import Substitution as Substitution
 from cmakeys.emulator.lies.fault import Where as Where
 from cmakeys.errors import NotFound
 
-FAULTS: Mapping[str, Fault] = MappingProxyType(
-    {
-        fault.name: fault
-        for module in (negotiation, certificates, challenge, measurements, chunking, patience, sessions, records)
-        for fault in module.FAULTS
-    }
-)
+_MODULES = (negotiation, certificates, challenge, measurements, chunking, patience, sessions, agreement, records)
+
+FAULTS: Mapping[str, Fault] = MappingProxyType({fault.name: fault for module in _MODULES for fault in module.FAULTS})
 
 
 def find_faults(names: Iterable[str]) -> tuple[Fault, ...]:

@@ -9,6 +9,7 @@ from cmakeys.emulator.factory import DEFAULT_IDENTITY, Blueprint, build_device
 from cmakeys.emulator.faults import FAULTS, Fault, Outcome, Where, find_faults
 from cmakeys.emulator.flaws import Flaw
 from cmakeys.emulator.lies import (
+    agreement,
     certificates,
     challenge,
     chunking,
@@ -90,7 +91,7 @@ def test_every_flaw_of_a_certificate_is_a_fault() -> None:
 
 
 def test_no_two_faults_share_a_name_and_all_of_the_list_are_there() -> None:
-    modules = (negotiation, certificates, challenge, measurements, chunking, patience, sessions, records)
+    modules = (negotiation, certificates, challenge, measurements, chunking, patience, sessions, agreement, records)
     assert sum(len(module.FAULTS) for module in modules) == len(FAULTS)
     demanded = """wrong-slot missing-slot-bit two-selection-bits-asym two-selection-bits-hash superset-selection
         overlong-portion zero-portion remainder-change endless-portions nonce-reuse wrong-context-echo

@@ -42,6 +42,10 @@ def _no_chunking(settings: DeviceSettings) -> DeviceSettings:
     return replace(settings, chunking=False)
 
 
+def _no_more_than_one_chunk(settings: DeviceSettings) -> DeviceSettings:
+    return replace(settings, max_message_size=_SMALLEST)
+
+
 def _later(message: ChunkResponse, changed: ChunkResponse) -> ChunkResponse:
     """Lie about every chunk but the first."""
     return changed if message.sequence else message
@@ -120,6 +124,15 @@ FAULTS: tuple[Fault, ...] = (
         lambda: Refuse(ErrorCode.LARGE_RESPONSE, frozenset({RequestCode.GET_DIGESTS}), extended=b"\x01"),
         since=Version.V12,
         settings=_no_chunking,
+    ),
+    rejected(
+        Where.CHUNKS,
+        11,
+        "message-size-below-challenge",
+        "MaxSPDMmsgSize is 42, less than a CHALLENGE has",
+        since=Version.V13,
+        transfer_size=_SMALLEST,
+        settings=_no_more_than_one_chunk,
     ),
     _request(
         "chunk-ack-wrong-handle",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from cmakeys.emulator.lies.challenge import other_nonce
 from cmakeys.emulator.lies.fault import Fault, Outcome, Where, rejected
 from cmakeys.emulator.lies.kinds import Amend, Encode, Sign, Spoil, Transmit, cut_last_byte, flip_bit_at, flip_last_bit
-from cmakeys.emulator.lies.lie import Lie
+from cmakeys.emulator.lies.lie import Lie, M
 from cmakeys.emulator.measurements import (
     DEBUG_INVASIVE,
     INDEX_DEVICE_MODE,
@@ -21,9 +22,32 @@ from cmakeys.spdm.codes import MAX_OPAQUE_LENGTH, ResponseCode, Version
 from cmakeys.spdm.messages.measurements import MeasurementBlock, Measurements
 from cmakeys.spdm.signing import Context
 
+if TYPE_CHECKING:
+    from cmakeys.emulator.conversation import Conversation
+
 _CONTEXT = Context.MEASUREMENTS
 _CONTENT_CHANGED = 0x10
 _RECORD_OFFSET = 8
+
+
+class ChangedOnce(Lie):
+    """Says of the first signed measurements that they just changed, and of no others."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def restarted(self) -> None:
+        """Once in each connection."""
+        self._told = False
+
+    def amend(self, message: M, talk: Conversation) -> M:
+        """Say so."""
+        if self._told or not isinstance(message, Measurements):
+            return message
+        changed = cast(M, _changed(message))
+        self._told = changed is not message
+        return changed
+
 
 Blocks = list[MeasurementBlock]
 
@@ -115,6 +139,19 @@ FAULTS: tuple[Fault, ...] = (
         "the device says each time that its measurements just changed",
         Amend(Measurements, _changed),
         since=Version.V12,
+    ),
+    Fault(
+        "content-changed-once",
+        "the device says once that its measurements just changed",
+        Where.MEASUREMENTS,
+        Outcome.TOLERATED,
+        lies=lambda: (ChangedOnce(),),
+        since=Version.V12,
+    ),
+    _fault(
+        "measurement-record-huge",
+        "MeasurementRecordLength is 16 MiB less one byte",
+        Encode(ResponseCode.MEASUREMENTS, lambda octets: octets[:5] + b"\xff\xff\xff" + octets[8:]),
     ),
     _fault(
         "measurements-wrong-slot",

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cmakeys.emulator.lies.fault import Fault, Outcome, Where, rejected
+from cmakeys.emulator.lies.fault import Fault, Outcome, Where, rejected, tolerated
 from cmakeys.emulator.lies.kinds import Amend, Encode, Refuse, Transmit, cut_last_byte, flip_bit_at
 from cmakeys.emulator.lies.lie import Lie, M
 from cmakeys.emulator.settings import DeviceSettings
-from cmakeys.spdm.algorithms import BaseAsym, BaseHash, OpaqueFormat
+from cmakeys.spdm.algorithms import SIGNATURE_SIZES, BaseAsym, BaseHash, OpaqueFormat
 from cmakeys.spdm.codes import Capability, ErrorCode, RequestCode, ResponseCode, Version
 from cmakeys.spdm.messages.capabilities import Capabilities
 from cmakeys.spdm.messages.error import NotReady
 from cmakeys.spdm.messages.negotiation import Algorithms, StructTable
 from cmakeys.spdm.messages.version import VersionResponse
+from cmakeys.spdm.signing import Statement
 
 if TYPE_CHECKING:
     from cmakeys.emulator.conversation import Conversation
@@ -51,6 +52,29 @@ class Unoffered(Lie):
         if self._asym:
             return replace(message, base_asym=bit, pqc_asym=0)
         return replace(message, base_hash=bit)
+
+
+class AnotherKeysAlgorithm(Lie):
+    """Selects RSA-2048, whatever the leaf's key is, and gives signatures of that size."""
+
+    def amend(self, message: M, talk: Conversation) -> M:
+        """Select it."""
+        if not isinstance(message, Algorithms):
+            return message
+        return replace(message, base_asym=BaseAsym.RSASSA_2048.value, pqc_asym=0)
+
+    def signature(self, signature: bytes, statement: Statement) -> bytes:
+        """What the device's own key made, as long as the other's."""
+        return signature.ljust(SIGNATURE_SIZES[BaseAsym.RSASSA_2048], b"\0")
+
+
+def _no_hash_but_sha_256(settings: DeviceSettings) -> DeviceSettings:
+    return replace(settings, hashes=(BaseHash.SHA_256,))
+
+
+def _out_of_order(message: VersionResponse) -> VersionResponse:
+    """Versions that nobody knows at the beginning, and the lowest of the others at the end."""
+    return replace(message, entries=(0x2000, 0x1F00, *message.entries[1:], *message.entries[:1]))
 
 
 def _only_old_versions(settings: DeviceSettings) -> DeviceSettings:
@@ -92,6 +116,26 @@ FAULTS: tuple[Fault, ...] = (
         "version-tampered",
         "somebody in the middle takes the highest version out of VERSION",
         Transmit(ResponseCode.VERSION, _drop_highest_version),
+    ),
+    tolerated(
+        Where.NEGOTIATION,
+        "version-order",
+        "VERSION lists its versions in no order, beside some that there are not",
+        lambda: Amend(VersionResponse, _out_of_order),
+    ),
+    Fault(
+        "hash-weak",
+        "the device has no hash but SHA-256",
+        Where.NEGOTIATION,
+        Outcome.TOLERATED,
+        settings=_no_hash_but_sha_256,
+    ),
+    rejected(
+        Where.NEGOTIATION,
+        11,
+        "algorithm-of-another-key",
+        "ALGORITHMS selects RSA-2048, which is not the leaf's key",
+        AnotherKeysAlgorithm,
     ),
     _fault(1, "version-empty", "VERSION lists no version", Amend(VersionResponse, lambda m: replace(m, entries=()))),
     _fault(1, "wrong-version-byte", "responses carry the version byte of another version", WrongVersionByte()),

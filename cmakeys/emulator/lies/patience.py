@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from cmakeys.emulator.lies.fault import Fault, LineFault, Outcome, Where, rejected, tolerated, unreachable
 from cmakeys.emulator.lies.kinds import Refuse
-from cmakeys.emulator.lies.lie import Lie
+from cmakeys.emulator.lies.lie import Lie, M
 from cmakeys.spdm.codes import ErrorCode, RequestCode, ResponseCode
 from cmakeys.spdm.messages.error import NotReady
+from cmakeys.spdm.messages.version import VersionResponse
 
 if TYPE_CHECKING:
     from cmakeys.emulator.conversation import Conversation
@@ -93,6 +94,16 @@ class ResyncOnce(Lie):
         return Refuse(ErrorCode.REQUEST_RESYNCH, _ATTESTATION).intercept(request, talk)
 
 
+class ResyncToLess(ResyncOnce):
+    """Asks for a new start, and is a device of the version before from then on."""
+
+    def amend(self, message: M, talk: Conversation) -> M:
+        """Leave the highest version out, once it has asked."""
+        if not self._asked or not isinstance(message, VersionResponse):
+            return message
+        return replace(message, entries=message.entries[:-1])
+
+
 def _refusal(step: int, name: str, description: str, error: ErrorCode, code: RequestCode) -> Fault:
     return rejected(Where.PATIENCE, step, name, description, lambda: Refuse(error, frozenset({code})))
 
@@ -144,6 +155,12 @@ FAULTS: tuple[Fault, ...] = (
         Where.PATIENCE, 2, "not-ready-wrong-token", "RESPOND_IF_READY is refused with the token given", WrongToken
     ),
     tolerated(Where.PATIENCE, "resync-once", "the first GET_DIGESTS is answered RequestResynch", ResyncOnce),
+    tolerated(
+        Where.PATIENCE,
+        "resync-to-less",
+        "the first GET_DIGESTS is answered RequestResynch, and the highest version is gone",
+        ResyncToLess,
+    ),
     unreachable(
         Where.PATIENCE,
         "resync-forever",

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cmakeys.emulator.lies.fault import Fault
-from cmakeys.emulator.lies.kinds import Amend, Encode, Refuse, cut_last_byte
+from cmakeys.emulator.lies.kinds import Amend, Encode, Refuse, cut_last_byte, flip_bit_at
 from cmakeys.emulator.lies.lie import Lie
 from cmakeys.emulator.lies.sessions import Record, session_fault, with_session_settings
 from cmakeys.spdm.codes import ErrorCode, KeyOperation, MutualAuthentication, RequestCode, ResponseCode
 from cmakeys.spdm.messages.encapsulated import AckPayload, EncapsulatedResponseAck
-from cmakeys.spdm.secured import MAC_LENGTH, NONCE_LENGTH, Binding, Opener, Sealer, SessionType
+from cmakeys.spdm.secured import MAC_LENGTH, NONCE_LENGTH, SESSION_ID_LENGTH, Binding, Opener, Sealer, SessionType
 from cmakeys.spdm.wire import le
 
 if TYPE_CHECKING:
@@ -94,6 +94,42 @@ class RefusedVerification(Lie):
         return self._refusal.intercept(request, talk) if request[2] == KeyOperation.VERIFY_NEW_KEY else None
 
 
+class WithoutKey(Lie):
+    """Measures as it would outside: a whole MEASUREMENTS, in which nothing is wrong but that no key protects it."""
+
+    def __init__(self, *, dressed: bool) -> None:
+        self._dressed = dressed
+        """As a record of the session, by its header and its length."""
+
+    def record(self, record: bytes, talk: Conversation) -> bytes:
+        """Take the record's place with the message that it holds."""
+        if talk.session is None:
+            return record
+        channel = talk.session.channel
+        keys, counter = talk.session.last_sealed()
+        opener = Opener(channel, keys)
+        opener.counter = counter
+        application = opener.application(record)
+        message = channel.binding.unwrap(application)
+        if message[1] != ResponseCode.MEASUREMENTS:
+            return record
+        if not self._dressed:
+            return message
+        text = le(len(application), 2) + application
+        header = record[: SESSION_ID_LENGTH + channel.binding.sequence_length]
+        return header + le(len(text) + MAC_LENGTH, 2) + text + bytes(MAC_LENGTH)
+
+
+class SpoiledText(Lie):
+    """Changes the first byte of what a record of a MAC-only session shows."""
+
+    def record(self, record: bytes, talk: Conversation) -> bytes:
+        """It stands behind the record's header."""
+        if talk.session is None:
+            return record
+        return flip_bit_at(SESSION_ID_LENGTH + talk.session.channel.binding.sequence_length + 2)(record)
+
+
 def _longer(record: bytes) -> bytes:
     """A record whose Length counts a byte that is not there. Length stands behind the session and the sequence."""
     return record[:4] + bytes((record[4] ^ 1,)) + record[5:]
@@ -120,6 +156,25 @@ FAULTS: tuple[Fault, ...] = (
         "record-inner-length",
         "the authentic text of a record counts more application data than it holds",
         lambda: Resealed(_overlong),
+    ),
+    session_fault(
+        11,
+        "measurements-in-the-clear",
+        "MEASUREMENTS comes whole and in the clear where it was asked in a session",
+        lambda: WithoutKey(dressed=False),
+    ),
+    session_fault(
+        11,
+        "measurements-without-key",
+        "MEASUREMENTS comes as a record of the session that is neither encrypted nor authenticated",
+        lambda: WithoutKey(dressed=True),
+    ),
+    session_fault(
+        11,
+        "record-spoiled-text",
+        "in a session that authenticates only, the message in a record was changed",
+        SpoiledText,
+        settings=with_session_settings(encrypt=False),
     ),
     session_fault(11, "record-no-text", "an authentic record has no text at all", lambda: Resealed(lambda text: b"")),
     session_fault(11, "record-other-type", "an authentic record holds something else than an SPDM message", OtherType),

@@ -239,21 +239,11 @@ _EXCHANGE: tuple[Fault, ...] = (
         WrongProof,
         settings=with_session_settings(clear_handshake=True),
     ),
-    _exchange(
-        "exchange-spoiled-share",
-        "ExchangeData is no point of the curve, or not the device's",
-        lambda m: replace(m, exchange=flip_last_bit(m.exchange)),
-    ),
-    _exchange("exchange-zero-share", "ExchangeData is all zero", lambda m: replace(m, exchange=bytes(len(m.exchange)))),
-    _exchange(
-        "exchange-other-group",
-        "ExchangeData is of a smaller group",
-        lambda m: replace(m, exchange=m.exchange[: len(m.exchange) // 2]),
-    ),
     _exchange("secured-version-unknown", "a version of secured messages is selected that there is not", _opaque(0x40)),
     _exchange("secured-version-old", "the version selected was not offered", _opaque(0x0F)),
     _exchange("secured-version-twice", "two versions of secured messages are selected", _opaque(0x10, 0x11)),
-    _exchange("secured-version-none", "no version of secured messages is selected", lambda m: replace(m, opaque=b"")),
+    _exchange("secured-version-none", "no version of secured messages is selected", _opaque()),
+    _exchange("exchange-without-opaque", "KEY_EXCHANGE_RSP has no opaque data", lambda m: replace(m, opaque=b"")),
     _exchange(
         "exchange-spoiled-opaque",
         "the opaque data does not hold what it counts",
