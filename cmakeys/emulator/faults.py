@@ -16,6 +16,7 @@ from cmakeys.emulator.lies import (
     chunking,
     measurements,
     negotiation,
+    parameters,
     patience,
     records,
     sessions,
@@ -27,7 +28,18 @@ from cmakeys.emulator.lies.fault import Substitution as Substitution
 from cmakeys.emulator.lies.fault import Where as Where
 from cmakeys.errors import NotFound
 
-_MODULES = (negotiation, certificates, challenge, measurements, chunking, patience, sessions, agreement, records)
+_MODULES = (
+    negotiation,
+    certificates,
+    challenge,
+    measurements,
+    chunking,
+    patience,
+    sessions,
+    parameters,
+    agreement,
+    records,
+)
 
 FAULTS: Mapping[str, Fault] = MappingProxyType({fault.name: fault for module in _MODULES for fault in module.FAULTS})
 

@@ -15,6 +15,7 @@ from cmakeys.emulator.lies import (
     chunking,
     measurements,
     negotiation,
+    parameters,
     patience,
     records,
     sessions,
@@ -26,6 +27,18 @@ from cmakeys.spdm.offer import Offer
 from tests.emulator.conftest import vendor
 from tests.emulator.judge import Enrolment, Judgement, attest, enrol, judge
 
+MODULES = (
+    negotiation,
+    certificates,
+    challenge,
+    measurements,
+    chunking,
+    patience,
+    sessions,
+    parameters,
+    agreement,
+    records,
+)
 IN_MESSAGES = [fault for fault in FAULTS.values() if fault.where not in (Where.LINE, Where.SESSIONS)]
 CASES = [
     (fault, version)
@@ -91,8 +104,7 @@ def test_every_flaw_of_a_certificate_is_a_fault() -> None:
 
 
 def test_no_two_faults_share_a_name_and_all_of_the_list_are_there() -> None:
-    modules = (negotiation, certificates, challenge, measurements, chunking, patience, sessions, agreement, records)
-    assert sum(len(module.FAULTS) for module in modules) == len(FAULTS)
+    assert sum(len(module.FAULTS) for module in MODULES) == len(FAULTS)
     demanded = """wrong-slot missing-slot-bit two-selection-bits-asym two-selection-bits-hash superset-selection
         overlong-portion zero-portion remainder-change endless-portions nonce-reuse wrong-context-echo
         wrong-signature-context bad-signature nested-large-response chunk-overflow chunk-wrong-handle

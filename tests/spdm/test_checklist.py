@@ -21,10 +21,10 @@ from cmakeys.emulator.lies.kinds import Refuse
 from cmakeys.emulator.lies.lie import Lie
 from cmakeys.emulator.lies.patience import Silent
 from cmakeys.emulator.session_settings import AGREEMENT_PRIORITY, SessionSettings
-from cmakeys.emulator.settings import DeviceSettings
+from cmakeys.emulator.settings import DeviceSettings, MeasurementSupport
 from cmakeys.evidence import archive
 from cmakeys.evidence.live import Question, collect
-from cmakeys.evidence.model import Evidence
+from cmakeys.evidence.model import EndingKind, Evidence
 from cmakeys.evidence.secrets import SecretKeeper
 from cmakeys.roots.rootset import RootSet
 from cmakeys.spdm.agreement import Agreement, begin
@@ -42,7 +42,7 @@ from cmakeys.transports.base import Deadline
 from cmakeys.transports.framing import Framing
 from cmakeys.transports.recording import RecordingTransport
 from cmakeys.verify.policy import Policy
-from cmakeys.verify.verdict import Outcome
+from cmakeys.verify.verdict import Outcome, StepOutcome
 from tests.conftest import SHARED_DATA
 from tests.emulator.test_session_faults import lived_through
 from tests.evidence.loopback import NOW, Loopback, attest, credentials, vendor
@@ -98,7 +98,9 @@ def test_the_lie_against_each_claim_is_caught(row: Row) -> None:
         verdict = judge(evidence, policy=row.policy)
         assert (verdict.outcome, failed_steps(verdict)[:1]) == (Outcome.REJECTED, [1])
         assert row.words in verdict.failures[0].reason
-        assert failed_steps(judge(asked_under(row.policy, fault), policy=row.policy))[:1] == [1]
+        asked = asked_under(row.policy, fault)
+        assert (asked.ending.kind, asked.ending.step) == (EndingKind.REFUSED, 1)
+        assert failed_steps(judge(asked, policy=row.policy))[:1] == [1]
     elif fault.outcome is Expected.TOLERATED:
         assert verdict.outcome is Outcome.TRUSTED
         assert any(row.words in step.reason for step in verdict.steps)
@@ -249,6 +251,17 @@ def test_a_lower_version_than_both_sides_have_is_refused() -> None:
     assert "SPDM 1.1 was chosen though the device and the policy have 1.3" in verdict.failures[0].reason
 
 
+def test_a_device_that_signed_nothing_is_not_trusted() -> None:
+    """It could sign a KEY_EXCHANGE_RSP, so that its capabilities are in order; nobody asked for one."""
+    silent = MeasurementSupport.NONE
+    settings = DeviceSettings(challenge=False, measurements=silent, sessions=SessionSettings())
+    collected = attest(build_device(vendor(), Blueprint(settings=settings)), identity=DEFAULT_IDENTITY, question=QUICK)
+    assert collected.ending.kind is EndingKind.COMPLETE
+    verdict = judge(collected)
+    assert not verdict.outcome.healthy
+    assert verdict.step(11).outcome is StepOutcome.NOT_CHECKED
+
+
 @pytest.mark.parametrize("version", [Version.V12, Version.V13, Version.V14])
 @pytest.mark.parametrize("size", [42, 43, 64, 100])
 def test_no_request_is_larger_than_the_device_takes(version: Version, size: int) -> None:
@@ -298,12 +311,21 @@ def test_no_key_is_agreed_on_before_the_signature_holds(monkeypatch: pytest.Monk
     assert len(agreed) == 3
 
 
-@pytest.mark.parametrize("end", ["end", "silence"])
-def test_no_key_is_left_of_a_session_that_is_over(end: str) -> None:
-    lies = (Silent(frozenset({RequestCode.GET_MEASUREMENTS})),) if end == "silence" else ()
+@pytest.mark.parametrize(
+    ("lies", "made"),
+    [
+        pytest.param((), 1, id="ended"),
+        pytest.param((Silent(frozenset({RequestCode.GET_MEASUREMENTS})),), 1, id="no-answer"),
+        pytest.param((Silent(frozenset({RequestCode.END_SESSION})),), 1, id="no-farewell"),
+        pytest.param((OnceMore(RequestCode.GET_MEASUREMENTS),), 2, id="resynchronised"),
+        pytest.param((Refuse(ErrorCode.BUSY, frozenset({RequestCode.FINISH})),), 1, id="unfinished"),
+        pytest.param((Refuse(ErrorCode.DECRYPT_ERROR, frozenset({RequestCode.GET_MEASUREMENTS})),), 1, id="refused"),
+    ],
+)
+def test_no_key_is_left_of_a_session_that_is_over(lies: tuple[Lie, ...], made: int) -> None:
     with none_survives():
         evidence_over_session(faults=(Fault("", "", Where.SESSIONS, lies=lambda: lies),))
-    assert len(WatchedSession.made) == 1
+    assert len(WatchedSession.made) == made
 
 
 def test_nothing_that_is_kept_holds_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

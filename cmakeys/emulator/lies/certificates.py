@@ -215,6 +215,19 @@ FAULTS: tuple[Fault, ...] = (
     rejected(
         Where.CERTIFICATES, 2, "endless-portions", "the chain has the largest size that can be said, in crumbs", Endless
     ),
+    rejected(
+        Where.CERTIFICATES,
+        2,
+        "endless-large-portions",
+        "the chain has the largest size that the large form can say, in crumbs",
+        Endless,
+        since=Version.V14,
+    ),
+    _slots(
+        "remainder-too-large",
+        "the chain is longer than its own length field can say",
+        Amend(CertificateResponse, lambda m: replace(m, remainder=0xFFFF)),
+    ),
     _slots(
         "model-outside-multi-key",
         "CERTIFICATE names a certificate model outside a multi-key connection",

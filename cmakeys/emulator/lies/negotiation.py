@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cmakeys.emulator.lies.fault import Fault, Outcome, Where, rejected, tolerated
 from cmakeys.emulator.lies.kinds import Amend, Encode, Refuse, Transmit, cut_last_byte, flip_bit_at
 from cmakeys.emulator.lies.lie import Lie, M
-from cmakeys.emulator.settings import DeviceSettings
+from cmakeys.emulator.settings import DeviceSettings, MeasurementSupport
 from cmakeys.spdm.algorithms import SIGNATURE_SIZES, BaseAsym, BaseHash, OpaqueFormat
 from cmakeys.spdm.codes import Capability, ErrorCode, RequestCode, ResponseCode, Version
 from cmakeys.spdm.messages.capabilities import Capabilities
@@ -70,6 +70,14 @@ class AnotherKeysAlgorithm(Lie):
 
 def _no_hash_but_sha_256(settings: DeviceSettings) -> DeviceSettings:
     return replace(settings, hashes=(BaseHash.SHA_256,))
+
+
+def _never_signing(settings: DeviceSettings) -> DeviceSettings:
+    return replace(settings, challenge=False, measurements=MeasurementSupport.NONE)
+
+
+def _never_chunking(settings: DeviceSettings) -> DeviceSettings:
+    return replace(settings, chunking=False)
 
 
 def _out_of_order(message: VersionResponse) -> VersionResponse:
@@ -159,6 +167,24 @@ FAULTS: tuple[Fault, ...] = (
         "CAPABILITIES has the illegal MEAS_CAP value 3",
         Amend(Capabilities, lambda m: replace(m, flags=m.flags | Capability.MEAS_UNSIGNED | Capability.MEAS_SIGNED)),
     ),
+    Fault(
+        "proves-nothing",
+        "the device has certificates, and announces nothing that it would sign",
+        Where.NEGOTIATION,
+        Outcome.REJECTED,
+        1,
+        since=Version.V11,
+        settings=_never_signing,
+    ),
+    rejected(
+        Where.NEGOTIATION,
+        1,
+        "message-size-without-chunking",
+        "MaxSPDMmsgSize is more than DataTransferSize, and there is no chunking",
+        lambda: Amend(Capabilities, lambda m: replace(m, max_message_size=m.data_transfer_size + 1)),
+        since=Version.V12,
+        settings=_never_chunking,
+    ),
     _fault(
         11,
         "capabilities-tampered",
@@ -229,6 +255,20 @@ FAULTS: tuple[Fault, ...] = (
         "ALGORITHMS selects a classic and a post-quantum algorithm at once",
         Amend(Algorithms, lambda m: replace(m, base_asym=m.base_asym or 0x80, pqc_asym=m.pqc_asym or 0x2)),
         since=V14,
+    ),
+    _fault(1, "no-hash-selection", "ALGORITHMS selects no hash", Amend(Algorithms, lambda m: replace(m, base_hash=0))),
+    _fault(
+        1,
+        "measurement-specification-unoffered",
+        "ALGORITHMS selects a measurement specification that was not offered",
+        Amend(Algorithms, lambda m: replace(m, measurement_specification=2)),
+    ),
+    _fault(
+        1,
+        "log-specification-unoffered",
+        "ALGORITHMS selects a log specification that was not offered",
+        Amend(Algorithms, lambda m: replace(m, mel_specification=1)),
+        since=Version.V13,
     ),
     _fault(
         1,

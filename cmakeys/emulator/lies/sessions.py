@@ -14,7 +14,6 @@ from cmakeys.emulator.session_settings import PskSupport, SessionSettings
 from cmakeys.emulator.settings import DeviceSettings
 from cmakeys.spdm.algorithms import Aead, Dhe, Kem
 from cmakeys.spdm.codes import (
-    MAX_OPAQUE_LENGTH,
     ErrorCode,
     KeyOperation,
     MutualAuthentication,
@@ -27,7 +26,6 @@ from cmakeys.spdm.messages.encapsulated import AckPayload, EncapsulatedResponseA
 from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.messages.key_exchange import KeyExchangeResponse
 from cmakeys.spdm.messages.negotiation import TABLE_AEAD, TABLE_DHE, TABLE_KEM, Algorithms, StructTable
-from cmakeys.spdm.messages.opaque import SecuredVersion, push_elements, version_selection
 from cmakeys.spdm.messages.psk import PskExchangeResponse
 from cmakeys.spdm.messages.session_control import KeyUpdateAck
 from cmakeys.spdm.signing import Context
@@ -116,18 +114,6 @@ class EndlessQuestions(Lie):
         return EncapsulatedResponseAck(version, number % 0xFF + 1, AckPayload.REQUEST, number, question).push()
 
 
-def _opaque(*versions: int) -> Callable[[KeyExchangeResponse], KeyExchangeResponse]:
-    def change(message: KeyExchangeResponse) -> KeyExchangeResponse:
-        elements = [replace(version_selection(SecuredVersion.V10), data=_selection(one)) for one in versions]
-        return replace(message, opaque=push_elements(elements, message.version))
-
-    return change
-
-
-def _selection(version: int) -> bytes:
-    return version_selection(SecuredVersion.V10).data[:-2] + bytes((0, version))
-
-
 def _select(kind: int, change: Callable[[int], int]) -> Lie:
     """Changes what ALGORITHMS selects in one table, which is there or is added in its place."""
 
@@ -137,6 +123,10 @@ def _select(kind: int, change: Callable[[int], int]) -> Lie:
         return replace(message, tables=tuple(tables[one] for one in sorted(tables)))
 
     return Amend(Algorithms, amend)
+
+
+def _counting_external(table: StructTable) -> StructTable:
+    return replace(table, count=table.count | 1)
 
 
 def with_session_settings(**changes: object) -> Callable[[DeviceSettings], DeviceSettings]:
@@ -202,6 +192,18 @@ _NEGOTIATION: tuple[Fault, ...] = (
         lambda: _select(TABLE_AEAD, lambda _: _FOREIGN_CIPHER),
     ),
     session_fault(1, "no-cipher", "ALGORITHMS selects no cipher", lambda: _select(TABLE_AEAD, lambda _: 0)),
+    session_fault(
+        1,
+        "struct-table-repeated",
+        "ALGORITHMS holds a struct table twice",
+        lambda: Amend(Algorithms, lambda m: replace(m, tables=(*m.tables, m.tables[-1]))),
+    ),
+    session_fault(
+        1,
+        "struct-table-external",
+        "a struct table of ALGORITHMS counts an external algorithm",
+        lambda: Amend(Algorithms, lambda m: replace(m, tables=(_counting_external(m.tables[0]), *m.tables[1:]))),
+    ),
 )
 
 _EXCHANGE: tuple[Fault, ...] = (
@@ -238,21 +240,6 @@ _EXCHANGE: tuple[Fault, ...] = (
         "in a handshake in the clear, the responder's verify data has a flipped bit",
         WrongProof,
         settings=with_session_settings(clear_handshake=True),
-    ),
-    _exchange("secured-version-unknown", "a version of secured messages is selected that there is not", _opaque(0x40)),
-    _exchange("secured-version-old", "the version selected was not offered", _opaque(0x0F)),
-    _exchange("secured-version-twice", "two versions of secured messages are selected", _opaque(0x10, 0x11)),
-    _exchange("secured-version-none", "no version of secured messages is selected", _opaque()),
-    _exchange("exchange-without-opaque", "KEY_EXCHANGE_RSP has no opaque data", lambda m: replace(m, opaque=b"")),
-    _exchange(
-        "exchange-spoiled-opaque",
-        "the opaque data does not hold what it counts",
-        lambda m: replace(m, opaque=m.opaque + bytes(4)),
-    ),
-    _exchange(
-        "exchange-oversize-opaque",
-        "KEY_EXCHANGE_RSP carries 1025 bytes of opaque data",
-        lambda m: replace(m, opaque=bytes(MAX_OPAQUE_LENGTH + 1)),
     ),
     _exchange(
         "heartbeat-not-negotiated",
