@@ -77,17 +77,23 @@ def import_(
                 hint="cmakeys measure snapshot takes one, to which the CoRIM is added",
             )
         source = _source(taken, vendor, model)
-        if before.values.stated == chosen.stated and before.provenance.source == source:
+        said = (chosen.stated, chosen.stated_tcb)
+        if (before.values.stated, before.values.stated_tcb) == said and before.provenance.source == source:
             out.show(f"it is the reference of {name} already; nothing was changed", tone=Tone.GOOD)
             return
-        count = len(chosen.stated)
+        count = len(chosen.stated) + len(chosen.stated_tcb)
         if dry_run:
             out.show(f"would take {count} measurements as the reference of {name}", tone=Tone.NOTE)
             return
-        values = replace(before.values, stated=chosen.stated, origin=f"the import of CoRIM {taken.manifest.identity}")
+        values = replace(
+            before.values,
+            stated=chosen.stated,
+            stated_tcb=chosen.stated_tcb,
+            origin=f"the import of CoRIM {taken.manifest.identity}",
+        )
         provenance = Provenance("import", now, actor(), reason, taken.digest, source)
-        indices = ", ".join(str(one.index) for one in chosen.stated)
-        store.change(device, values, provenance, f"{source}: {count} measurements, {indices}")
+        what = [f"index {one.index}" for one in chosen.stated] + [f"TcbInfo of {one.name}" for one in chosen.stated_tcb]
+        store.change(device, values, provenance, f"{source}: {', '.join(what)}")
         out.changed = True
         out.show(f"took {count} measurements as the reference of {name}", tone=Tone.GOOD)
 
@@ -114,7 +120,7 @@ def reference(taken: Taken, chosen: Selection, now: datetime) -> Reference:
     from cmakeys.references import Provenance, Reference
     from cmakeys.verify.reference import ReferenceValues
 
-    values = ReferenceValues((), f"CoRIM {taken.manifest.identity}", stated=chosen.stated)
+    values = ReferenceValues((), f"CoRIM {taken.manifest.identity}", stated=chosen.stated, stated_tcb=chosen.stated_tcb)
     return Reference(values, Provenance("corim", now, evidence=taken.digest, source=taken.source))
 
 

@@ -169,7 +169,10 @@ def accept(
             certificates = known_tcb(found.facts.certificates) if takes_certified else reference.values.tcb
             overruled = {line.index for line in changed}
             stated = tuple(one for one in reference.values.stated if one.index not in overruled)
-            values = replace(reference.values, blocks=blocks, origin=origin, tcb=certificates, stated=stated)
+            stated_tcb = () if takes_certified else reference.values.stated_tcb
+            values = replace(
+                reference.values, blocks=blocks, origin=origin, tcb=certificates, stated=stated, stated_tcb=stated_tcb
+            )
             store.change(device, values, provenance, "; ".join(told))
             out.changed = True
             out.show(f"accepted {len(told)} differences of {name}", tone=Tone.GOOD)

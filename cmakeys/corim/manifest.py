@@ -13,7 +13,7 @@ no reference value; it is counted and told, never taken for one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -21,6 +21,8 @@ from uuid import UUID
 from cmakeys.corim.decoding import CorimProblem, array, decode, mapping, number, octets, tagged, text
 from cmakeys.corim.signature import Envelope, Signer, Validity, read_envelope, read_validity, verify_signature
 from cmakeys.verify.statement import MAX_DIGESTS, Statement
+from cmakeys.verify.tcb_statement import TcbStatement
+from cmakeys.x509.tcb import FLAGS
 
 CORIM, UNSIGNED, SIGNED, COSE_SIGN1, COMID = 500, 501, 502, 18, 506
 OID, UUID_TAG, SVN, MIN_SVN, BYTES, MASKED = 111, 37, 552, 553, 560, 563
@@ -37,12 +39,25 @@ DIGEST_SIZES = {1: 32, 7: 48, 8: 64, 10: 32, 11: 48, 12: 64, -16: 32, -43: 48, -
 
 DIGEST_NAMES = {"sha-256": 1, "sha-384": 7, "sha-512": 8, "sha3-256": 10, "sha3-384": 11, "sha3-512": 12}
 
-_VALUES = {0: "version", 3: "flags", 6: "mac-addr", 7: "ip-addr", 8: "serial-number", 9: "ueid", 10: "uuid"} | {
+_VALUES = {
+    0: "version",
+    3: "flags",
+    4: "raw value",
+    5: "raw value mask",
+    6: "mac-addr",
+    7: "ip-addr",
+    8: "serial-number",
+    9: "ueid",
+    10: "uuid",
     11: "name",
     13: "cryptokeys",
     14: "integrity-registers",
     15: "int-range",
 }
+
+
+_SAME_SENSE = (2, 3)
+"""is-recovery and is-debug; TcbInfo has bits for what is *not* configured, *not* secure, and so on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +94,14 @@ class Environment:
 class Claim:
     """One measurement-map: the index (None: its key is none), what is stated (None: nothing comparable), and the rest.
 
-    `not_compared` names the values that no measurement block can be held against.
+    `not_compared` names the values that no measurement block can be held against. One without any key states `tcb` of
+    what a certificate says of the environment, and `not_compared` is what no TcbInfo can be held against.
     """
 
     index: int | None
     statement: Statement | None
     not_compared: tuple[str, ...] = ()
+    tcb: TcbStatement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,20 +282,52 @@ def _claim(value: object, source: str) -> Claim:
     members = mapping(value, source)
     if any(key not in (0, 1, 2) for key in members):
         raise CorimProblem("a measurement has members that are not understood", object=source)
-    index = _index(members.get(0), source)
+    if 0 not in members:
+        return _of_certificates(mapping(members.get(1), f"{source}, measurement"), f"{source}, measurement")
+    index = _index(members[0], source)
     where = f"{source}, index {index}" if index is not None else f"{source}, measurement"
     values = mapping(members.get(1), where)
-    rest = tuple(
-        _VALUES.get(key, "an extension") if isinstance(key, int) else "an extension"
-        for key in values
-        if key not in (1, 2, 4, 5)
-    )
+    rest = tuple(_value_name(key) for key in values if key not in (1, 2, 4, 5))
     digests = tuple(digest for _, digest in (_digest(one, where) for one in _digests(values.get(2), where)))
     content, mask = _raw(values.get(4), values.get(5), where)
     svn, at_least = _svn(values.get(1), where)
     if not digests and content is None and svn is None:
         return Claim(index, None, rest)
     return Claim(index, Statement(digests, content, mask, svn, at_least), rest)
+
+
+def _value_name(key: object) -> str:
+    return _VALUES.get(key, "an extension") if isinstance(key, int) else "an extension"
+
+
+def _of_certificates(values: Mapping[object, object], source: str) -> Claim:
+    """A measurement without a key is about the environment itself: what a layer says of it in a certificate."""
+    digests = tuple(digest for _, digest in (_digest(one, source) for one in _digests(values.get(2), source)))
+    svn, at_least = _svn(values.get(1), source)
+    flags, others = _flags(values.get(3), source)
+    said = TcbStatement(_version(values.get(0), source), svn, at_least, digests, flags)
+    rest = tuple(_value_name(key) for key in values if key not in (0, 1, 2, 3))
+    return Claim(None, None, rest + others, None if said.says_nothing else said)
+
+
+def _version(value: object, source: str) -> str | None:
+    """The text of a version-map; its scheme says how versions are ordered, and here they are the same or not."""
+    return None if value is None else text(mapping(value, f"{source}, version").get(0), f"{source}, version")
+
+
+def _flags(value: object, source: str) -> tuple[tuple[tuple[str, bool], ...], tuple[str, ...]]:
+    """A flags-map as bits of TcbInfo, which says most of them the other way round, and what has no bit there."""
+    if value is None:
+        return (), ()
+    found, others = [], []
+    for key, wanted in mapping(value, f"{source}, flags").items():
+        if not isinstance(wanted, bool):
+            raise CorimProblem("a flag that is neither true nor false", object=f"{source}, flags")
+        if isinstance(key, int) and 0 <= key < len(FLAGS):
+            found.append((FLAGS[key], wanted if key in _SAME_SENSE else not wanted))
+        else:
+            others.append("a flag that TcbInfo does not have")
+    return tuple(sorted(found)), tuple(others)
 
 
 def _index(key: object, source: str) -> int | None:

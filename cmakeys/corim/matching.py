@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cmakeys.corim.decoding import CorimProblem
 from cmakeys.corim.manifest import Environment, Manifest
 from cmakeys.verify.statement import MAX_ALTERNATIVES, Stated, Statement
+from cmakeys.verify.tcb_statement import StatedTcb, TcbStatement
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.identity import leaf_names
 from cmakeys.x509.tcb import chain_tcb
@@ -82,6 +83,24 @@ class Subject:
             return ""
         return reasons[0] if reasons else "the certificates say neither vendor nor model"
 
+    def described(self, environment: Environment) -> StatedTcb | None:
+        """The description of the TcbInfos that an environment is about; None where no certificate has any such."""
+        kind, _, digits = (environment.class_id or "").partition(":")
+        if environment.class_id is not None and kind != "bytes":
+            return None
+        try:
+            place = StatedTcb(
+                environment.vendor,
+                environment.model,
+                bytes.fromhex(digits) if environment.class_id is not None else None,
+                environment.layer,
+                environment.index,
+                (),
+            )
+            return place if any(place.about(one.info) for one in chain_tcb(self.chain)) else None
+        except (ValueError, CertificateProblem):
+            return None
+
     def _instance(self, wanted: str) -> bool:
         kind, _, rest = wanted.partition(":")
         if kind not in ("key-thumbprint", "cert-thumbprint"):
@@ -125,9 +144,11 @@ def subject_of(chain: Sequence[Certificate], vendor: str = "", model: str = "") 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of a CoRIM is about a device: `stated` by index, ascending; the rest in words."""
+    """What of a CoRIM is about a device: `stated` by index, ascending, `stated_tcb` of its certificates; the rest in
+    words."""
 
     stated: tuple[Stated, ...]
+    stated_tcb: tuple[StatedTcb, ...]
     matched: tuple[str, ...]
     not_matched: tuple[str, ...]
     not_compared: tuple[str, ...]
@@ -137,6 +158,7 @@ def select(manifest: Manifest, subject: Subject, source: str) -> Selection:
     """The statements for a device. Raises `CorimProblem` where none of the environments is the device."""
     matched, not_matched, not_compared = [], [], []
     by_index: defaultdict[int, dict[Statement, None]] = defaultdict(dict)
+    by_place: defaultdict[StatedTcb, dict[TcbStatement, None]] = defaultdict(dict)
     for triple in manifest.triples:
         reason = subject.mismatch(triple.environment)
         if reason:
@@ -146,8 +168,14 @@ def select(manifest: Manifest, subject: Subject, source: str) -> Selection:
         for claim in triple.claims:
             where = f"index {claim.index}" if claim.index is not None else "a measurement without an index"
             not_compared += [f"{where}: {what}" for what in claim.not_compared]
-            if claim.index is None:
-                not_compared += [where] if claim.statement is not None else []
+            if claim.tcb is not None:
+                place = subject.described(triple.environment)
+                if place is None:
+                    not_compared.append(f"{where}: no certificate has a TcbInfo of {triple.environment.words}")
+                else:
+                    by_place[place][claim.tcb] = None
+            elif claim.index is None:
+                not_compared += [f"{where}: its key is no index of SPDM"] if claim.statement is not None else []
             elif claim.statement is not None:
                 by_index[claim.index][claim.statement] = None
     if not matched:
@@ -157,10 +185,14 @@ def select(manifest: Manifest, subject: Subject, source: str) -> Selection:
             object=source,
             hint="if you know that it is: --vendor and --model say what the device is, in the words of the file",
         )
-    if not by_index:
-        raise CorimProblem("what it says of this device is no measurement by index", object=source)
-    if any(len(statements) > MAX_ALTERNATIVES for statements in by_index.values()):
-        raise CorimProblem(f"more than {MAX_ALTERNATIVES} alternatives for an index", object=source)
+    if not by_index and not by_place:
+        raise CorimProblem(
+            "what it says of this device is no measurement by index, and of no TcbInfo of its certificates",
+            object=source,
+        )
+    if max((*map(len, by_index.values()), *map(len, by_place.values()))) > MAX_ALTERNATIVES:
+        raise CorimProblem(f"more than {MAX_ALTERNATIVES} alternatives for one thing", object=source)
     stated = tuple(Stated(index, tuple(by_index[index])) for index in sorted(by_index))
+    stated_tcb = tuple(replace(place, alternatives=tuple(said)) for place, said in by_place.items())
     unique = (tuple(dict.fromkeys(texts)) for texts in (matched, not_matched, not_compared))
-    return Selection(stated, *unique)
+    return Selection(stated, stated_tcb, *unique)

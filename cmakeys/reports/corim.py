@@ -8,6 +8,7 @@ from cmakeys.corim.matching import Selection
 from cmakeys.corim.reading import Taken
 from cmakeys.reports.layout import Line, wrap
 from cmakeys.verify.statement import Stated
+from cmakeys.verify.tcb_statement import StatedTcb
 
 MAX_SHOWN = 8
 """Environments and values that are told of each kind; JSON has all."""
@@ -27,6 +28,20 @@ def stated_lines(stated: Sequence[Stated]) -> Iterator[Line]:
                 yield Line(text)
 
 
+def stated_tcb_data(stated: Sequence[StatedTcb]) -> list[dict[str, object]]:
+    """Statements about certificates for a program."""
+    return [one.to_json() for one in stated]
+
+
+def stated_tcb_lines(stated: Sequence[StatedTcb]) -> Iterator[Line]:
+    """Statements about certificates for a person."""
+    for one in stated:
+        yield from (Line(text) for text in wrap(f"TcbInfo of {one.name}", " tcb  ", " " * 6))
+        for place, statement in enumerate(one.alternatives):
+            for text in wrap(statement.words, "      stated: " if place == 0 else "          or: ", " " * 14):
+                yield Line(text)
+
+
 def selection_data(taken: Taken, chosen: Selection) -> dict[str, object]:
     """What a CoRIM says of a device, for a program."""
     return {
@@ -36,6 +51,7 @@ def selection_data(taken: Taken, chosen: Selection) -> dict[str, object]:
         "sha256": taken.digest,
         "signature_checked": not taken.warning,
         "stated": stated_data(chosen.stated),
+        "stated_tcb": stated_tcb_data(chosen.stated_tcb),
         "matched": list(chosen.matched),
         "not_matched": list(chosen.not_matched),
         "not_compared": list(chosen.not_compared),
@@ -57,3 +73,4 @@ def selection_lines(taken: Taken, chosen: Selection) -> Iterator[Line]:
         if len(texts) > MAX_SHOWN:
             yield Line(f"{label:<11}and {len(texts) - MAX_SHOWN} more; --json has them")
     yield from stated_lines(chosen.stated)
+    yield from stated_tcb_lines(chosen.stated_tcb)

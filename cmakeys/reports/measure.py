@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from cmakeys.measuring import Measured, Proof
 from cmakeys.references import Reference, Stored
-from cmakeys.reports.corim import stated_data, stated_lines
+from cmakeys.reports.corim import stated_data, stated_lines, stated_tcb_data, stated_tcb_lines
 from cmakeys.reports.layout import Line, wrap
 from cmakeys.reports.terminal import Tone
 from cmakeys.spdm.codes import MeasurementType
@@ -260,6 +260,7 @@ def reference_data(name: str, reference: Reference, stored: Stored | None) -> di
         "previous": [provenance_data(one) for one in stored.previous] if stored else [],
         "measurements": [block_data(block) for block in reference.values.blocks],
         "stated": stated_data(reference.values.stated),
+        "stated_tcb": stated_tcb_data(reference.values.stated_tcb),
         "tcb": tcb_data(reference.values.tcb),
     }
 
@@ -270,6 +271,7 @@ def reference_lines(reference: Reference, stored: Stored | None) -> Iterator[Lin
     for one in stored.previous if stored else ():
         yield Line(f"{'before':<11}{one.provenance.action} of {one.provenance.at:%Y-%m-%d %H:%M} UTC")
     yield from stated_lines(reference.values.stated)
+    yield from stated_tcb_lines(reference.values.stated_tcb)
     stated = {one.index for one in reference.values.stated}
     for block in reference.values.blocks:
         if block.index not in stated:

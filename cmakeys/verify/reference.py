@@ -14,6 +14,7 @@ from cmakeys.verify.comparison import Comparison, compare, latest_by_index, rais
 from cmakeys.verify.measurement_rules import Rules
 from cmakeys.verify.statement import Stated, read_stated
 from cmakeys.verify.tcb_comparison import raised_tcb, tcb_differences
+from cmakeys.verify.tcb_statement import MAX_DESCRIPTIONS, StatedTcb, read_stated_tcb
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.tcb import ChainTcb, TcbInfo
 
@@ -29,13 +30,15 @@ class ReferenceValues:
     """One block for each index, ascending; `origin` says whose values they are, for messages.
 
     `tcb` is what the certificates say of firmware; None where that is not known, and is not compared. `stated` is what
-    a vendor states, ascending; for its indices it counts before the blocks, which remain as what was seen.
+    a vendor states, ascending; for its indices it counts before the blocks, which remain as what was seen. So does
+    `stated_tcb` for what the certificates say.
     """
 
     blocks: tuple[MeasurementBlock, ...]
     origin: str = "enrolment"
     tcb: tuple[ChainTcb, ...] | None = None
     stated: tuple[Stated, ...] = ()
+    stated_tcb: tuple[StatedTcb, ...] = ()
 
     @classmethod
     def of(
@@ -54,7 +57,7 @@ class ReferenceValues:
 
     def tcb_differences(self, chain: Sequence[Certificate], rules: Rules) -> tuple[str, ...]:
         """How what a chain says of firmware differs from the reference, as text."""
-        return () if self.tcb is None else tcb_differences(self.tcb, chain, rules.tcb)
+        return tcb_differences(self.tcb, chain, rules.tcb, self.stated_tcb)
 
     def raised(
         self, measured: Iterable[MeasurementBlock], tcb: Sequence[ChainTcb] | None, rules: Rules
@@ -80,7 +83,9 @@ class ReferenceValues:
             "tcb": None
             if self.tcb is None
             else [{"depth": place.depth, "der": place.info.der.hex()} for place in self.tcb],
-        } | ({"stated": [one.to_json() for one in self.stated]} if self.stated else {})
+            **({"stated": [one.to_json() for one in self.stated]} if self.stated else {}),
+            **({"stated_tcb": [one.to_json() for one in self.stated_tcb]} if self.stated_tcb else {}),
+        }
 
     @classmethod
     def from_json(cls, document: object, source: str = "reference values") -> ReferenceValues:
@@ -99,9 +104,14 @@ class ReferenceValues:
         stated = tuple(map(read_stated, fields.objects("stated", MAX_BLOCKS))) if fields.has("stated") else ()
         if [one.index for one in stated] != sorted({one.index for one in stated}):
             raise fields.problem("stated", "indices must ascend")
-        values = cls(tuple(blocks), fields.text("origin"), _tcb(fields), stated)
+        values = cls(tuple(blocks), fields.text("origin"), _tcb(fields), stated, _stated_tcb(fields))
         fields.finish()
         return values
+
+
+def _stated_tcb(fields: Fields) -> tuple[StatedTcb, ...]:
+    several = fields.objects("stated_tcb", MAX_DESCRIPTIONS) if fields.has("stated_tcb") else ()
+    return tuple(map(read_stated_tcb, several))
 
 
 def _tcb(fields: Fields) -> tuple[ChainTcb, ...] | None:

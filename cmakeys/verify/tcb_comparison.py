@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cmakeys.verify.measurement_rules import RuleKind
+from cmakeys.verify.tcb_statement import StatedTcb, stated_differences
 from cmakeys.x509.certificate import Certificate, CertificateProblem
 from cmakeys.x509.tcb import ChainTcb, TcbInfo, chain_tcb
 
@@ -23,15 +24,30 @@ def known_tcb(chain: Sequence[Certificate]) -> tuple[ChainTcb, ...]:
 
 
 def tcb_differences(
-    expected: Sequence[ChainTcb], chain: Sequence[Certificate], rule: RuleKind | None
+    expected: Sequence[ChainTcb] | None,
+    chain: Sequence[Certificate],
+    rule: RuleKind | None,
+    stated: Sequence[StatedTcb] = (),
 ) -> tuple[str, ...]:
-    """Every difference, as text that names the TcbInfo and what of it is another."""
-    if rule is RuleKind.IGNORE:
+    """Every difference, as text that names the TcbInfo and what of it is another.
+
+    What a vendor states of a TcbInfo counts before what was expected of it. Without an expectation (None), only that.
+    """
+    if rule is RuleKind.IGNORE or (expected is None and not stated):
         return ()
     try:
         actual = chain_tcb(chain)
     except CertificateProblem as problem:
         return (f"{problem}",)
+    texts = () if expected is None else _changes(_not_stated(expected, stated), _not_stated(actual, stated), rule)
+    return (*texts, *stated_differences(stated, actual))
+
+
+def _not_stated(places: Sequence[ChainTcb], stated: Sequence[StatedTcb]) -> tuple[ChainTcb, ...]:
+    return tuple(place for place in places if not any(one.about(place.info) for one in stated))
+
+
+def _changes(expected: Sequence[ChainTcb], actual: Sequence[ChainTcb], rule: RuleKind | None) -> tuple[str, ...]:
     before, now = _by_key(expected), _by_key(actual)
     texts = []
     for key in dict.fromkeys((*before, *now)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -10,9 +11,11 @@ from pathlib import Path
 import cbor2
 import pytest
 
+from cmakeys.emulator.factory import Blueprint, build_device
 from cmakeys.emulator.line import Seat
 from cmakeys.emulator.measurements import INDEX_FIRMWARE, INDEX_SVN
 from cmakeys.roots.journal import Journal
+from cmakeys.spdm.codes import CertificateModel
 from tests.cli.machine import Machine
 from tests.cli.test_measure import updated
 from tests.corim.publisher import Publisher, corim, digest, unsigned
@@ -149,3 +152,38 @@ def test_a_person_can_say_what_the_device_is_in_the_words_of_the_file(bench: Ben
     (entry,) = Journal(bench.machine.register.parent).read().entries
     assert "taken for vendor 'Acme GmbH'" in str(entry)
     assert "taken for vendor 'Acme GmbH'" in " ".join(bench.machine.run("measure", "show", "gpu0").out.split())
+
+
+def test_what_the_vendor_says_of_the_certified_firmware_counts_before_what_was_enrolled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = Machine(tmp_path, capsys)
+    machine.trust(vendor())
+    device = build_device(vendor(), Blueprint(serial="0001", model=CertificateModel.ALIAS))
+    place = Seat(device)
+    bench = Bench(machine, place, tmp_path)
+    with serving(place) as (url,):
+        assert machine.run("devices", "enroll", url, "--name", "gpu0").code == 0
+        blocks = [{INDEX_FIRMWARE: measured_firmware(bench)}]
+        device.hardware.change_firmware(b"firmware 2", 9)
+        blocks.append({INDEX_FIRMWARE: measured_firmware(bench)})
+        firmware = [(INDEX_FIRMWARE, digest(one[INDEX_FIRMWARE])) for one in blocks]
+        certified = {**digest(hashlib.sha384(b"firmware 2").digest()), 1: cbor2.CBORTag(553, 8)}
+        document = corim([*firmware, (INDEX_SVN, {1: cbor2.CBORTag(553, 7)}), (None, certified)])
+        file = bench.write("two.corim", publisher().signed(document))
+        assert machine.run("check", "gpu0").code == 1
+        said = machine.run("measure", "compare", "gpu0", "--corim", file, *bench.signer)
+        assert said.code == 0
+        assert "TcbInfo of Acme" in said.out
+        assert "svn ≥ 8" in said.out
+        assert machine.run("measure", "import", file, "--for", "gpu0", *bench.signer, "--json").code == 0
+        assert machine.run("check", "gpu0").code == 0
+        assert "TcbInfo of Acme" in machine.run("measure", "show", "gpu0").out
+        assert machine.run("measure", "show", "gpu0", "--json").code == 0
+        device.hardware.change_firmware(b"firmware 1", 7)
+        said = machine.run("check", "gpu0")
+        assert said.code == 1
+        assert "svn is 7, stated is at least 8" in " ".join(said.out.split())
+        accepted = machine.run("measure", "accept", "gpu0", "--tcb", "--reason", "a step back, ticket 7")
+        assert accepted.code == 0
+        assert machine.run("check", "gpu0").code == 0

@@ -23,6 +23,7 @@ from cmakeys.spdm.messages.measurements import MeasurementBlock
 from cmakeys.verify.comparison import Match, compare
 from cmakeys.verify.measurement_rules import Rules
 from cmakeys.verify.statement import Statement
+from cmakeys.verify.tcb_statement import TcbStatement
 from tests.corim.publisher import (
     EDDSA,
     ES256,
@@ -195,7 +196,32 @@ def test_what_no_block_can_be_held_against_is_told() -> None:
     document = corim([(2, {**digest(ONE), 0: {0: "1.2"}}), (None, digest(TWO)), ("text", digest(TWO))])
     manifest = read_manifest(unsigned(document), "x")
     assert manifest.triples[0].claims[0] == Claim(2, Statement((ONE,)), ("version",))
-    assert select(manifest, ACME, "x").not_compared == ("index 2: version", "a measurement without an index")
+    assert select(manifest, ACME, "x").not_compared == (
+        "index 2: version",
+        "a measurement without an index: no certificate has a TcbInfo of vendor Acme",
+        "a measurement without an index: its key is no index of SPDM",
+    )
+
+
+def test_what_a_measurement_without_a_key_says_of_certificates_is_read() -> None:
+    flags = {0: True, 1: True, 3: False, 9: True}
+    values = {0: {0: "1.2", 1: 1}, 1: cbor2.CBORTag(553, 7), **digest(ONE), 3: flags, 4: b"raw", 11: "name"}
+    (claim,) = read_manifest(unsigned(corim([(None, values)])), "x").triples[0].claims
+    assert claim.tcb == TcbStatement(
+        "1.2",
+        7,
+        at_least=True,
+        digests=(ONE,),
+        flags=(("debug", False), ("not configured", False), ("not secure", False)),
+    )
+    assert claim.statement is None
+    assert sorted(claim.not_compared) == ["a flag that TcbInfo does not have", "name", "raw value"]
+
+
+@pytest.mark.parametrize("values", [{3: {0: 1}}, {3: "flags"}, {0: "1.2"}, {0: {1: 1}}, {0: {0: ""}}, {1: -1}])
+def test_what_is_said_wrongly_of_certificates_is_refused(values: dict[int, object]) -> None:
+    with pytest.raises(CorimProblem):
+        read_manifest(unsigned(corim([(None, values)])), "x")
 
 
 @pytest.mark.parametrize(
