@@ -40,6 +40,11 @@ FAULTS_OF_AN_EXCHANGE = [
     "record-bad-mac",
     "record-replayed",
     "record-in-the-clear",
+    "measurements-in-the-clear",
+    "measurements-without-key",
+    "exchange-other-group",
+    "exchange-forged",
+    "secured-version-none",
 ]
 
 

@@ -160,13 +160,13 @@ FAULTS: tuple[Fault, ...] = (
     session_fault(
         11,
         "measurements-in-the-clear",
-        "MEASUREMENTS comes whole and in the clear where it was asked in a session",
+        "MEASUREMENTS that was asked for in a session comes in the clear",
         lambda: WithoutKey(dressed=False),
     ),
     session_fault(
         11,
         "measurements-without-key",
-        "MEASUREMENTS comes as a record of the session that is neither encrypted nor authenticated",
+        "MEASUREMENTS comes as a record of the session that no key protects",
         lambda: WithoutKey(dressed=True),
     ),
     session_fault(
