@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def list_faults_there_are(out: Output) -> None:
     """Every fault with what a check must make of it."""
     from cmakeys.emulator.faults import FAULTS
+    from cmakeys.reports.layout import wrap
 
     out.data = [
         {
@@ -31,8 +32,10 @@ def list_faults_there_are(out: Output) -> None:
         }
         for fault in FAULTS.values()
     ]
-    rows = [(fault.name, fault.expectation, fault.description) for fault in FAULTS.values()]
-    out.table(("FAULT", "MUST BE", "WHAT THE DEVICE DOES"), rows)
+    for fault in FAULTS.values():
+        out.show(
+            *wrap(f"{fault.name}: must be {fault.expectation}", "", "  "), *wrap(fault.description, "    ", "    ")
+        )
 
 
 def announce(

@@ -101,8 +101,9 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_the_faults_are_listed_with_what_must_come_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["emulate", "--list-faults"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(FAULTS) + 1
-    assert any("bad-signature" in line and "rejected at step 11" in line for line in lines)
+    assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == list(FAULTS)
+    assert "bad-signature: must be rejected at step 11" in lines
+    assert all(len(line) <= 80 for line in lines)
 
 
 def test_the_faults_are_data_under_json(capsys: pytest.CaptureFixture[str]) -> None:
