@@ -28,7 +28,7 @@ from cmakeys.spdm.algorithms import (
 from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY, check_answer
 from cmakeys.spdm.codes import Capability, ErrorCode, RequestCode, ResponseCode, Version
 from cmakeys.spdm.inventory import FurtherAnswer, Inventory
-from cmakeys.spdm.measuring import check_block, check_operation
+from cmakeys.spdm.measuring import SignedMeasurements, check_block, check_operation
 from cmakeys.spdm.messages.capabilities import Capabilities, GetCapabilities
 from cmakeys.spdm.messages.certificates import (
     CertificateResponse,
@@ -68,15 +68,6 @@ class Exchange:
     request: bytes
     response: bytes
     session: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SignedMeasurements:
-    """One signed MEASUREMENTS and all blocks of the series that its L1 covers."""
-
-    statement: Statement
-    blocks: tuple[MeasurementBlock, ...]
-    content_changed: int
 
 
 Response = (

@@ -1,13 +1,25 @@
-"""What a MEASUREMENTS answer may hold, given what was asked (reference §4.2)."""
+"""What a MEASUREMENTS answer may hold, given what was asked (reference §4.2), and what stands for a signed one."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from cmakeys.spdm.algorithms import MEASUREMENT_HASH_FUNCTIONS, MEASUREMENT_SPECIFICATION_DMTF, MeasurementHash
 from cmakeys.spdm.codes import MeasurementOperation, RequestCode
 from cmakeys.spdm.messages.measurements import GetMeasurements, MeasurementBlock, Measurements
+from cmakeys.spdm.signing import Statement
 from cmakeys.spdm.violation import violation
 
 CODE = RequestCode.GET_MEASUREMENTS
+
+
+@dataclass(frozen=True, slots=True)
+class SignedMeasurements:
+    """One signed MEASUREMENTS and all blocks of the series that its L1 covers."""
+
+    statement: Statement
+    blocks: tuple[MeasurementBlock, ...]
+    content_changed: int
 
 
 def check_operation(asked: GetMeasurements, answer: Measurements, blocks: tuple[MeasurementBlock, ...]) -> int | None:

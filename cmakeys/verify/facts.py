@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cmakeys.spdm.algorithms import HashFunction
 from cmakeys.spdm.codes import Version
-from cmakeys.spdm.connection import SignedMeasurements
+from cmakeys.spdm.measuring import SignedMeasurements
 from cmakeys.spdm.messages.measurements import MeasurementBlock
 from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.spdm.signing import Statement

@@ -18,7 +18,7 @@ from cmakeys.spdm.algorithms import (
     algorithm_name,
 )
 from cmakeys.spdm.codes import Version
-from cmakeys.spdm.connection import SignedMeasurements
+from cmakeys.spdm.measuring import SignedMeasurements
 from cmakeys.spdm.messages.header import Layout
 from cmakeys.spdm.messages.measurements import GetMeasurements, MeasurementBlock, Measurements
 from cmakeys.spdm.signing import Context, Statement, asym_of_key

@@ -23,8 +23,9 @@ from cmakeys.spdm.algorithms import (
 )
 from cmakeys.spdm.challenging import SLOT_PROVISIONED_KEY, SLOT_PROVISIONED_KEY_SHORT
 from cmakeys.spdm.codes import Capability, CertificateModel, ErrorCode, RequestCode
-from cmakeys.spdm.connection import REQUESTS, Connection, Exchange, SignedMeasurements
+from cmakeys.spdm.connection import REQUESTS, Connection, Exchange
 from cmakeys.spdm.handshake import exchange_statement
+from cmakeys.spdm.measuring import SignedMeasurements
 from cmakeys.spdm.messages.error import ErrorResponse
 from cmakeys.spdm.provisioned import ProvisionedKey
 from cmakeys.spdm.signing import Statement
