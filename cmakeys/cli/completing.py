@@ -148,6 +148,8 @@ def _values(typed: _Typed, parameter: Parameter, before: Sequence[str], current:
         names += map(Candidate, _roots(_place(before, "--sysroot") or SYSTEM))
     if "DEVICE" in kinds or (typed.path[:1] == ("devices",) and parameter.opts == ["name"]):
         names += _devices(before)
+    if "--fault" in parameter.opts:
+        names += _faults()
     if "FUNCTION" in kinds:
         names += map(Candidate, _functions())
     found = _starting(current, names)
@@ -188,6 +190,12 @@ def _devices(before: Sequence[str]) -> list[Candidate]:
         return [Candidate(device.name, printable(device.address)) for device in Register(state).devices()]
     except (CmakeysError, OSError):
         return []
+
+
+def _faults() -> list[Candidate]:
+    from cmakeys.emulator.faults import FAULTS
+
+    return [Candidate(fault.name, fault.description) for fault in FAULTS.values()]
 
 
 def _functions() -> list[str]:

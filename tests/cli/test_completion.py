@@ -61,6 +61,8 @@ def test_values_that_are_fixed_are_offered_behind_an_option_and_behind_its_equal
     assert offered("check", "--log=s") == ["--log=syslog"]
     assert offered("check", "--log", "none", "--format", "na") == ["nagios"]
     assert offered("policy", "bind-guard", "st") == ["status"]
+    assert offered("emulate", "--fault", "firmware-ch") == ["firmware-changed"]
+    assert offered("emulate", "--fault=twi") == ["--fault=twin"]
 
 
 @pytest.mark.parametrize(
