@@ -9,7 +9,7 @@ from cmakeys.emulator.lies.fault import Fault, Outcome, Where, rejected, tolerat
 from cmakeys.emulator.lies.kinds import Amend, Encode, Refuse, Transmit, cut_last_byte, flip_bit_at
 from cmakeys.emulator.lies.lie import Lie, M
 from cmakeys.emulator.settings import DeviceSettings, MeasurementSupport
-from cmakeys.spdm.algorithms import SIGNATURE_SIZES, BaseAsym, BaseHash, OpaqueFormat
+from cmakeys.spdm.algorithms import SIGNATURE_SIZES, BaseAsym, BaseHash, MeasurementHash, OpaqueFormat
 from cmakeys.spdm.codes import Capability, ErrorCode, RequestCode, ResponseCode, Version
 from cmakeys.spdm.messages.capabilities import Capabilities
 from cmakeys.spdm.messages.error import NotReady
@@ -69,7 +69,8 @@ class AnotherKeysAlgorithm(Lie):
 
 
 def _no_hash_but_sha_256(settings: DeviceSettings) -> DeviceSettings:
-    return replace(settings, hashes=(BaseHash.SHA_256,))
+    # The measurement hash would follow the base hash, and what is measured would seem to have changed.
+    return replace(settings, hashes=(BaseHash.SHA_256,), measurement_hashes=(MeasurementHash.SHA_384,))
 
 
 def _never_signing(settings: DeviceSettings) -> DeviceSettings:
