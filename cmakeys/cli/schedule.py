@@ -65,7 +65,7 @@ def install(
     """Check every enrolled device from time to time: write a service and a timer, or a line for cron."""
     with verb("schedule", "install", json=json, detailed_exitcode=detailed_exitcode) as out:
         from cmakeys.schedule import systemd
-        from cmakeys.schedule.plan import Kind, Plan, check_program, find_program, install_plan
+        from cmakeys.schedule.plan import CRON_WORDS, Kind, Plan, check_program, find_program, install_plan
 
         if program is None:
             command = find_program(sysroot, Path(sys.argv[0]))
@@ -81,7 +81,7 @@ def install(
             frozenset(reach or ()) | _needed(sysroot),
             command,
         )
-        if not cron and not systemd.check_calendar(when):
+        if not cron and when not in CRON_WORDS and not systemd.check_calendar(when):
             out.warn("whether systemd understands this time was not checked", object=when, hint=_NOT_ASKED)
         live = sysroot == SYSTEM and systemd.is_running() and not dry_run
         data = _show(out, install_plan(sysroot, plan, force=force, dry_run=dry_run), dry_run=dry_run)

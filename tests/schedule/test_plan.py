@@ -334,6 +334,8 @@ def test_where_nobody_can_say_it_is_told_that_the_time_was_not_checked(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main(["schedule", "install", "--when", "*-*-* 02:30", "--sysroot", str(tmp_path / "tree")]) == 0
     assert "was not checked" in capsys.readouterr().err
+    assert main(["schedule", "install", "--sysroot", str(tmp_path / "other")]) == 0
+    assert not capsys.readouterr().err
 
 
 # -- the verb ----------------------------------------------------------------------------------------------------------
