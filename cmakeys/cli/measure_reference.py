@@ -122,6 +122,7 @@ def accept(
         from cmakeys.errors import NotFound, UsageProblem
         from cmakeys.measuring import accepted, against, policy_rules, refuse_certified_going_down
         from cmakeys.references import Provenance, ReferenceStore
+        from cmakeys.reports.layout import wrap
         from cmakeys.reports.measure import COMPARE_HEADER, comparison_data, comparison_rows
         from cmakeys.verify.tcb_comparison import known_tcb
 
@@ -159,7 +160,10 @@ def accept(
         if not changed and not takes_certified:
             out.show(f"{name} measures what it should; nothing was changed", tone=Tone.GOOD)
             return
-        out.table(COMPARE_HEADER, comparison_rows(changed))
+        if changed:
+            out.table(COMPARE_HEADER, comparison_rows(changed))
+        for text in certified if takes_certified else ():
+            out.show(*wrap(text, "", "  "))
         told = [line.difference for line in changed] + (list(certified) if takes_certified else [])
         if dry_run:
             out.show(f"would accept {len(told)} differences of {name}", tone=Tone.NOTE)
