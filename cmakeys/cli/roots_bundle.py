@@ -202,7 +202,8 @@ def import_(
         if plan.changes and not yes:
             out.confirm(f"import version {found.bundle.version} of {found.bundle.name}?", hint="--yes does not ask")
         _carry_out(out, plan, store.sysroot, state_dir)
-        out.show(f"imported {found.bundle.name}, version {found.bundle.version}", tone=Tone.GOOD)
+        said = f"{found.bundle.name}, version {found.bundle.version}"
+        out.show(f"imported {said}" if out.changed else f"{said}, is imported already", tone=Tone.GOOD)
         if plan.changes and sysroot == SYSTEM:
             out.show("next: cmakeys keyring apply puts this into effect in the kernel", tone=Tone.NOTE)
 

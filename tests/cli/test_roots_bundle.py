@@ -159,6 +159,14 @@ def test_a_root_that_was_removed_does_not_come_back_by_the_next_version(machine:
     assert held(machine) == {"a": "trusted"}
 
 
+def test_the_same_bundle_again_changes_nothing_and_says_so(machine: Machine, vendor: Vendor) -> None:
+    vendor.create("a")
+    imported(machine, vendor, "--key", vendor.public("a"))
+    said = imported(machine, vendor)
+    assert said.code == 0
+    assert said.out.endswith("acme, version 1, is imported already\n")
+
+
 def test_an_import_that_was_taken_back_may_be_made_again(machine: Machine, vendor: Vendor) -> None:
     vendor.create("a")
     imported(machine, vendor, "--key", vendor.public("a"))
