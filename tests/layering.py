@@ -40,6 +40,7 @@ BELOW_CLI = BELOW_CHECK | {
     "status",
     "doctor",
     "witness",
+    "wording",
     "reports",
 }
 
@@ -48,6 +49,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "files": frozenset(),
     "lock": frozenset(),
+    "wording": frozenset(),
     "stamped": frozenset({"files"}),
     "x509": frozenset(),
     "spdm": frozenset(),
@@ -76,7 +78,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "references": frozenset({"x509", "devices", "evidence", "roots", "spdm", "verify", "files", "lock"}),
     "measuring": BELOW_CHECK | {"check", "references"},
     "status": BELOW_CHECK | {"clock", "config", "images"},
-    "doctor": BELOW_CHECK | {"status", "config"},
+    "doctor": BELOW_CHECK | {"status", "config", "wording"},
     "config": frozenset({"devices", "evidence", "images", "roots", "verify"}),
     "witness": frozenset({"x509", "devices", "roots", "keyring", "verify"}),
     "offline": frozenset({"witness", "x509", "roots", "evidence", "verify"}),
@@ -85,6 +87,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     | {
         "status",
         "doctor",
+        "wording",
         "fleet",
         "images",
         "revocation",

@@ -20,6 +20,7 @@ from cmakeys.roots.directory import StoreReport
 from cmakeys.roots.record import render_pem
 from cmakeys.roots.root import Root
 from cmakeys.roots.voa import system_identifiers, write_hierarchy
+from cmakeys.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def write(out: Output, roots: Sequence[Root], report: StoreReport, form: Form) -
         _write_tree(out, roots, report, form)
     elif form.name == "der":
         _write_folder(roots, output)
-        out.show(f"wrote {len(roots)} to {output}", tone=Tone.GOOD)
+        out.show(f"wrote {counted(len(roots), 'root')} to {output}", tone=Tone.GOOD)
     else:
         _write_text(out, pem_bundle(roots) if form.name == "pem" else _json_bundle(roots, report), len(roots), output)
 
@@ -73,7 +74,7 @@ def _write_text(out: Output, data: bytes, number: int, output: Path | None) -> N
     if output.exists() and not output.is_file():
         raise UsageProblem("not a regular file", object=str(output), hint="for stdout leave --output out")
     write_whole(output, data)
-    out.show(f"wrote {number} to {output}", tone=Tone.GOOD)
+    out.show(f"wrote {counted(number, 'root')} to {output}", tone=Tone.GOOD)
 
 
 def _write_folder(roots: Sequence[Root], folder: Path | None) -> None:
@@ -99,7 +100,7 @@ def _write_tree(out: Output, roots: Sequence[Root], report: StoreReport, form: F
     ]
     system = form.system or system_identifiers(form.sysroot)[0]
     written = sum(1 for _ in write_hierarchy(form.output, system, roots, masked))
-    out.show(f"wrote {len(roots)} and {written - len(roots)} masked to {form.output}", tone=Tone.GOOD)
+    out.show(f"wrote {counted(len(roots), 'root')} and {written - len(roots)} masked to {form.output}", tone=Tone.GOOD)
 
 
 def _json_bundle(roots: Sequence[Root], report: StoreReport) -> bytes:

@@ -15,6 +15,7 @@ from cmakeys.cli.options import SYSTEM, DetailedExitcode, DryRun, Json, Sysroot
 from cmakeys.cli.output import Output, verb
 from cmakeys.cli.rechecking import RecheckOption, TimeoutOption, choice, recheck_devices
 from cmakeys.reports.terminal import Tone
+from cmakeys.wording import counted
 
 if TYPE_CHECKING:
     from cmakeys.keyring.audit import AuditFinding
@@ -62,12 +63,12 @@ def status(
         if managed is None:
             out.show("no root was put there by cmakeys", tone=Tone.NOTE)
         else:
-            out.show(f"{_count(len(found.roots), 'root')} put there by cmakeys, in ring {managed.serial:#x}")
+            out.show(f"{counted(len(found.roots), 'root')} put there by cmakeys, in ring {managed.serial:#x}")
         if found.roots:
             out.table(("ROOT", "SHA-256"), [(root.name, root.fingerprint) for root in found.roots])
         if found.others:
             out.show(
-                f"{_count(found.others, 'other key')}; next: {_next('audit', keyring, sysroot)}", tone=Tone.WARNING
+                f"{counted(found.others, 'other key')}; next: {_next('audit', keyring, sysroot)}", tone=Tone.WARNING
             )
         _show_step(out, difference, keyring, sysroot)
 
@@ -245,11 +246,11 @@ def _show_applied(
     for root in removed:
         out.show(f"- {root.name} {root.fingerprint}", tone=Tone.BAD)
     if not would:
-        out.show(f"keyring {ring.label} already holds exactly the {_count(roots, 'trusted root')}", tone=Tone.GOOD)
+        out.show(f"keyring {ring.label} already holds exactly the {counted(roots, 'trusted root')}", tone=Tone.GOOD)
     elif dry_run:
         out.show("the kernel takes all of them; nothing was changed", tone=Tone.NOTE)
     else:
-        out.show(f"keyring {ring.label} now holds {_count(roots, 'trusted root')}", tone=Tone.GOOD)
+        out.show(f"keyring {ring.label} now holds {counted(roots, 'trusted root')}", tone=Tone.GOOD)
         out.show("devices are believed or not when they are authenticated next; see cmakeys check")
 
 
@@ -312,7 +313,3 @@ def _next(name: str, keyring: str, sysroot: Path) -> str:
     if sysroot != SYSTEM:
         words += ["--sysroot", str(sysroot)]
     return shlex.join(words)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

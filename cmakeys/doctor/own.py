@@ -11,6 +11,7 @@ from cmakeys.doctor.model import Finding, Group, Severity
 from cmakeys.roots.catalogue import load_catalogue
 from cmakeys.roots.store import RootStore
 from cmakeys.status.model import Devices, Gap, JournalState, Kernel, Roots, Status
+from cmakeys.wording import counted
 from cmakeys.x509.lint import Severity as LintSeverity
 from cmakeys.x509.lint import lint_anchor
 
@@ -61,11 +62,11 @@ def roots(status: Status, sysroot: Path) -> Iterator[Finding]:
 
 def _counted(found: Roots) -> Finding:
     if found.anchors:
-        return _own("roots", Severity.GOOD, f"{found.total} roots, {found.anchors} of them trusted")
+        return _own("roots", Severity.GOOD, f"{counted(found.total, 'root')}, {found.anchors} of them trusted")
     return _own(
         "roots",
         Severity.NOTE,
-        f"{found.total} roots, none of them trusted",
+        f"{counted(found.total, 'root')}, none of them trusted",
         "no device can be trusted yet",
         "cmakeys roots add FILE",
     )

@@ -16,6 +16,7 @@ from cmakeys.roots.root import Constraints, Root
 from cmakeys.roots.signed_bundle import Bundle, BundledRoot, SignedBundle, time_text
 from cmakeys.roots.signer import Signers
 from cmakeys.roots.transaction import Transition
+from cmakeys.wording import counted
 
 
 def signed_report(signed: SignedBundle) -> list[Line]:
@@ -119,23 +120,18 @@ def import_data(plan: BundleImport, *, dry_run: bool) -> dict[str, object]:
 
 def _head(bundle: Bundle, signed: frozenset[str]) -> list[Line]:
     signers = bundle.signers
+    deny_entries = counted(len(bundle.deny), "deny entry", "deny entries")
     return [
         Line(f"bundle {bundle.name}, version {bundle.version}"),
         Line(f"  issued     {time_text(bundle.issued)}"),
         Line(f"  expires    {time_text(bundle.expires)}"),
+        Line(f"  holds      {counted(len(bundle.roots), 'root')}, {deny_entries}"),
         Line(
-            f"  holds      {_count(bundle.roots, 'root', 'roots')}, {_count(bundle.deny, 'deny entry', 'deny entries')}"
-        ),
-        Line(
-            f"  signed by  {len(signed)} of {_count(signers.keys, 'key', 'keys')}, {signers.threshold} needed",
+            f"  signed by  {len(signed)} of {counted(len(signers.keys), 'key')}, {signers.threshold} needed",
             Tone.GOOD if len(signed) >= signers.threshold else Tone.WARNING,
         ),
         *_key_lines(signers, signed),
     ]
-
-
-def _count(values: Sequence[object], one: str, many: str) -> str:
-    return f"{len(values)} {one if len(values) == 1 else many}"
 
 
 def _change(change: Transition) -> list[Line]:

@@ -8,6 +8,7 @@ from cmakeys.reports.terminal import Tone
 from cmakeys.roots.reconciliation import Reconciliation
 from cmakeys.roots.root import Root
 from cmakeys.roots.transaction import Transition
+from cmakeys.wording import counted
 
 _DIFF_TONES = {"+": Tone.GOOD, "-": Tone.BAD}
 
@@ -18,7 +19,7 @@ def reconciliation_report(found: Reconciliation, source: str, *, as_diff: bool, 
         return [Line(f"all is as {source} declares it", Tone.GOOD)]
     lines = _diff(found, source) if as_diff else _changes(found)
     number = len(found.changes) + len(found.deny) + len(found.allow)
-    count = f"{number} change{'' if number == 1 else 's'}"
+    count = counted(number, "change")
     return (
         [*lines, Line(f"{count} to make; nothing was changed", Tone.NOTE)]
         if check

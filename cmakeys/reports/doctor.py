@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from cmakeys.doctor.model import Finding, Group, Severity
 from cmakeys.reports.layout import Line, wrap
 from cmakeys.reports.terminal import Tone
+from cmakeys.wording import counted
 
 _TONES = {
     Severity.GOOD: Tone.GOOD,
@@ -53,7 +54,7 @@ def _counts(findings: Iterable[Finding]) -> dict[Severity, int]:
 def _summary(findings: Sequence[Finding]) -> str:
     counts = _counts(findings)
     return (
-        f"{counts[Severity.BAD]} bad, {counts[Severity.WARNING]} warnings, "
+        f"{counts[Severity.BAD]} bad, {counted(counts[Severity.WARNING], 'warning')}, "
         f"{counts[Severity.UNKNOWN]} could not be found out, {counts[Severity.GOOD]} good"
     )
 

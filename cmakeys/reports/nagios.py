@@ -14,6 +14,7 @@ from cmakeys.errors import CmakeysError
 from cmakeys.reports.terminal import printable
 from cmakeys.reports.text import Named, counts
 from cmakeys.verify.verdict import Outcome, StepOutcome
+from cmakeys.wording import counted
 
 STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 OK, WARNING, UNKNOWN = 0, 1, 3
@@ -65,7 +66,7 @@ def report(results: Sequence[Named], *, unreachable_is_critical: bool = False, b
     state = state_of(ranked[0][1].outcome) if ranked else UNKNOWN
     numbers = counts(results)
     total = len(results)
-    headline = f"{total} device{'' if total == 1 else 's'} trusted"
+    headline = f"{counted(total, 'device')} trusted"
     if not results:
         headline = "no devices were checked"
     elif numbers[Outcome.TRUSTED] != total:

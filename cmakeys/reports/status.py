@@ -16,6 +16,7 @@ from cmakeys.reports.terminal import Tone, printable
 from cmakeys.status.advice import Step
 from cmakeys.status.model import ENDING, Devices, Gap, JournalState, Kernel, RootEnd, Roots, Status
 from cmakeys.verify.verdict import Outcome
+from cmakeys.wording import counted
 from cmakeys.x509.horizon import Nearness
 
 SCREEN = 24
@@ -83,7 +84,7 @@ def _roots(roots: Roots, status: Status) -> list[Line]:
 
 
 def _deny(roots: Roots) -> str:
-    return f"; {_count(roots.deny_entries, 'deny entry', 'deny entries')}" if roots.deny_entries else ""
+    return f"; {counted(roots.deny_entries, 'deny entry', 'deny entries')}" if roots.deny_entries else ""
 
 
 def _ends(roots: Roots, ended: tuple[RootEnd, ...], soon: tuple[RootEnd, ...], status: Status) -> Iterator[str]:
@@ -100,7 +101,7 @@ def _ends(roots: Roots, ended: tuple[RootEnd, ...], soon: tuple[RootEnd, ...], s
     elif roots.anchors and not roots.ends:
         yield "none of them ends (year 9999)"
     if roots.findings:
-        yield f"{_count(roots.findings, 'file')} without effect: see cmakeys roots list"
+        yield f"{counted(roots.findings, 'file')} without effect: see cmakeys roots list"
 
 
 def _pending(roots: Roots, now: datetime) -> list[Line]:
@@ -141,9 +142,9 @@ def _kernel(kernel: Kernel) -> list[Line]:
     details = []
     if kernel.foreign:
         tone = Tone.BAD
-        details.append(f"{_count(kernel.foreign, 'key')} in it that cmakeys did not put there")
+        details.append(f"{counted(kernel.foreign, 'key')} in it that cmakeys did not put there")
     if kernel.fixed:
-        lying = _count(kernel.fixed, "key lies", "keys lie")
+        lying = counted(kernel.fixed, "key lies", "keys lie")
         details.append(f"{lying} in it and not in our ring: only a reboot takes that out")
     return _part("kernel", sentence, tone, details)
 
@@ -172,10 +173,10 @@ def _devices(devices: Devices) -> list[Line]:
 
 
 def _journal(journal: JournalState) -> list[Line]:
-    count = _count(journal.entries, "entry", "entries")
+    count = counted(journal.entries, "entry", "entries")
     if journal.fault:
         return _part("journal", f"changed behind its own back; {count}", Tone.BAD, [journal.fault])
-    torn = [f"{_count(journal.torn, 'line')} torn by a crash, which is no entry"] if journal.torn else []
+    torn = [f"{counted(journal.torn, 'line')} torn by a crash, which is no entry"] if journal.torn else []
     return _part("journal", f"intact, {count}" if journal.entries else "empty", Tone.GOOD, torn)
 
 
@@ -183,10 +184,6 @@ def _names(names: Iterable[str]) -> str:
     shown = list(names)
     more = len(shown) - _SHOWN
     return ", ".join(shown[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _moment(when: datetime) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cmakeys.reports.layout import WIDTH, Line, shorten, wrap
 from cmakeys.reports.terminal import Tone, width
 from cmakeys.verify.verdict import Outcome, Step, StepOutcome, Verdict
+from cmakeys.wording import counted
 
 Named = tuple[str, Verdict]
 """A verdict and the name of its device, by which whoever reads the report knows it."""
@@ -110,9 +111,7 @@ def summary(results: Sequence[Named]) -> Line:
     """How many devices were checked and what came out."""
     number = len(results)
     parts = [f"{count} {outcome.value}" for outcome, count in counts(results).items() if count]
-    return Line(
-        f"{number} device{'' if number == 1 else 's'}: {', '.join(parts) or 'none checked'}", _worst_tone(results)
-    )
+    return Line(f"{counted(number, 'device')}: {', '.join(parts) or 'none checked'}", _worst_tone(results))
 
 
 def _worst_tone(results: Sequence[Named]) -> Tone:
