@@ -116,15 +116,21 @@ class EvidenceProblem(CmakeysError):
     code = "evidence"
 
 
+_ELSEWHERE = "choose another place with --sysroot or --state-dir"
+
+
 def from_oserror(error: OSError, object: str, *, hint: str = "") -> EnvironmentProblem:  # noqa: A002
     """Turn an OSError into the member of the family that carries the right exit code, its errno in words."""
     words = os.strerror(error.errno) if error.errno else str(error)
     name = errno.errorcode.get(error.errno or 0, "")
     message = f"{words} ({name})" if name else words
     kind: type[EnvironmentProblem] = EnvironmentProblem
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in (errno.EACCES, errno.EPERM):
         kind = NotPermitted
-        hint = hint or "run as root, or choose another place with --sysroot or --state-dir"
+        hint = hint or f"run as root, or {_ELSEWHERE}"
+    elif error.errno == errno.EROFS:
+        kind = NotPermitted
+        hint = hint or f"remount its file system read-write, or {_ELSEWHERE}"
     elif error.errno in (errno.ENOENT, errno.ENOTDIR):
         kind = NotFound
     elif error.errno in (
@@ -137,5 +143,5 @@ def from_oserror(error: OSError, object: str, *, hint: str = "") -> EnvironmentP
     ):
         kind = Temporary
     elif error.errno in (errno.ENOSPC, errno.EDQUOT):
-        hint = hint or "free some space; nothing was changed"
+        hint = hint or "free some space; what was there before is as it was"
     return kind(message, object=object, hint=hint)

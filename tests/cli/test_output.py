@@ -97,6 +97,19 @@ def test_a_failure_names_object_and_hint_on_stderr(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == ("cmakeys: acme\\x1b: no such root\n  hint: see `cmakeys roots list`\n")
 
 
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.EACCES, "run as root, or choose another place with --sysroot or --state-dir"),
+        (errno.EROFS, "remount its file system read-write, or choose another place with --sysroot or --state-dir"),
+        (errno.ENOSPC, "free some space; what was there before is as it was"),
+    ],
+)
+def test_a_failure_of_the_system_says_what_helps(capsys: pytest.CaptureFixture[str], number: int, hint: str) -> None:
+    code_of(raising(OSError(number, "x", "/etc/x")))
+    assert capsys.readouterr().err.endswith(f"\n  hint: {hint}\n")
+
+
 def test_a_bug_is_told_apart_and_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError):
         code_of(raising(ZeroDivisionError("oops")), json=True)
