@@ -22,6 +22,8 @@ def read_json(data: bytes, source: str, *, max_size: int, max_nodes: int) -> Nod
     """
     if len(data) > max_size:
         raise DocumentProblem(f"{len(data)} bytes, more than {max_size}", object=source)
+    if not data.strip():
+        raise DocumentProblem("it is empty", object=source)
     try:
         value: object = json.loads(
             data.decode("utf-8"),

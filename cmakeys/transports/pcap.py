@@ -86,6 +86,8 @@ def from_pcap(data: bytes, source: str) -> Recording:
         offset += kept
         moment = seconds + parts / resolution
         entries.append(Entry(moment, next(directions), Command.NORMAL, transport, frame))
+    if not entries:
+        raise RecordingProblem("there is no message in it", object=source)
     return Recording(tuple(entries), source)
 
 

@@ -93,6 +93,8 @@ class Recording:
             if len(entries) == ENTRIES_MAXIMUM:
                 raise RecordingProblem(f"more than {ENTRIES_MAXIMUM} entries", object=source)
             entries.append(Entry.parse(line, f"{source}, line {number}"))
+        if not entries:
+            raise RecordingProblem("there is no message in it", object=source)
         return cls(tuple(entries), source, address)
 
     @classmethod
