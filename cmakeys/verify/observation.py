@@ -174,11 +174,12 @@ def _chain(before: Observation, now: Observation) -> list[str]:
         return []
     texts = []
     if was[0].sha256 != is_now[0].sha256:
-        texts.append(f"the chain begins with {is_now[0].label}, it was {was[0].label}")
+        # An impostor's root has the name of the one it stands in for.
+        texts.append(f"the chain begins with {_named(is_now[0])}, it was {_named(was[0])}")
     old, new = was[before.device_index], is_now[now.device_index]
     same_device = bool(old.key_sha256) and old.key_sha256 == new.key_sha256
     if not same_device:
-        texts.append(f"another device certificate: {new.label} ({new.sha256[:16]}…), it was {old.sha256[:16]}…")
+        texts.append(f"another device certificate: {_named(new)}, it was {old.sha256[:16]}…")
     elif old.sha256 != new.sha256:
         texts.append(f"the device certificate {new.label} was issued anew for the same key")
     if was[-1].sha256 != is_now[-1].sha256 and now.device_index != len(is_now) - 1:
@@ -186,6 +187,10 @@ def _chain(before: Observation, now: Observation) -> list[str]:
         key = "for the same key" if was[-1].key_sha256 == is_now[-1].key_sha256 else "for another key"
         texts.append(f"the leaf {is_now[-1].label} was issued anew {kept}, {key}")
     return texts or [f"other certificates between root and leaf: {len(is_now)} in the chain, it was {len(was)}"]
+
+
+def _named(link: Link) -> str:
+    return f"{link.label} ({link.sha256[:16]}…)"
 
 
 def _measurements(before: Observation, now: Observation) -> list[str]:

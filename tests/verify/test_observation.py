@@ -76,7 +76,7 @@ def link(old: Link, **changes: object) -> Link:
         ),
         (
             replace(BEFORE, chain=(link(ROOT, label="CN=New"), MIDDLE, DEVICE, LEAF)),
-            ("the chain begins with CN=New, it was CN=Root",),
+            ("the chain begins with CN=New (eeeeeeeeeeeeeeee…), it was CN=Root (aaaaaaaaaaaaaaaa…)",),
         ),
         (
             replace(BEFORE, chain=(ROOT, DEVICE, LEAF), device_index=1),
