@@ -176,6 +176,8 @@ def why_no_anchor(certificates: Sequence[Certificate], anchors: Sequence[Certifi
     for index, certificate in enumerate(certificates):
         if certificate.der in known:
             return f"{wanted}; only certificate {index} of it, {certificate.label}, is trusted, and it is not the first"
+    if len(anchors) == 1:
+        return f"{wanted}, which the one trusted root neither is nor has issued"
     return f"{wanted}, which none of the {len(anchors)} trusted roots is or has issued"
 
 

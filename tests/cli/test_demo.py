@@ -20,7 +20,7 @@ def test_the_demo_runs_to_its_end_and_finds_what_went_wrong() -> None:
     wrong = result.stdout.split("3 devices: 3 rejected")[1]
     gpu, rest = wrong.split("nvme0 is rejected:")
     firmware, impostor = rest.split("nvme1 is rejected:")
-    assert "which none of the 1 trusted roots is" in " ".join(gpu.split())
+    assert "which the one trusted root neither is" in " ".join(gpu.split())
     assert "index 2 (mutable firmware)" in firmware
     assert "under the name of a root you trust" in " ".join(impostor.split())
     assert "device-cert pin" in impostor

@@ -281,10 +281,10 @@ class TestAnchor:
         assert why_no_anchor([], [CHAIN[0]]) == "the chain has no certificate"
 
     def test_a_chain_of_strangers_is_explained_by_what_it_begins_with(self) -> None:
-        assert why_no_anchor(CHAIN[1:], [issue("Other").certificate]) == (
-            "the chain begins with CN=Test Intermediate, issued by CN=Test Root,"
-            " which none of the 1 trusted roots is or has issued"
-        )
+        wanted = "the chain begins with CN=Test Intermediate, issued by CN=Test Root, which "
+        others = [issue("Other").certificate, issue("Another").certificate]
+        assert why_no_anchor(CHAIN[1:], others) == f"{wanted}none of the 2 trusted roots is or has issued"
+        assert why_no_anchor(CHAIN[1:], others[:1]) == f"{wanted}the one trusted root neither is nor has issued"
 
 
 class TestValidity:
